@@ -1,0 +1,21 @@
+"""Job ids: UUIDs of version 7 (RFC 9562), which carry the time of their creation."""
+
+import secrets
+import time
+from uuid import UUID
+
+
+def new_job_id() -> str:
+    """A fresh id; ids sort by time of creation."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (2**48 - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    return str(UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
+
+
+def created_at(job_id: str) -> float | None:
+    """Seconds since the epoch at which the id was made; None where it is no id of ours."""
+    try:
+        value = UUID(job_id)
+    except ValueError:
+        return None
+    return (value.int >> 80) / 1000 if value.version == 7 and str(value) == job_id else None

@@ -1,0 +1,157 @@
+"""A job as the outside sees it, read from RQ's records and a few fields of ours."""
+
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis import Redis
+from rq.job import Job, JobStatus
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from contract import queue
+from contract.errors import DarkroomError
+from contract.events import progress_key
+from contract.request import JobRequest
+
+ERROR_FIELD = "error"
+"""A field of ours in RQ's hash of a job: how it failed, as JSON."""
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+STATES = {
+    JobStatus.STARTED: JobState.RUNNING,
+    JobStatus.FINISHED: JobState.SUCCEEDED,
+    JobStatus.FAILED: JobState.FAILED,
+    JobStatus.STOPPED: JobState.CANCELLED,
+    JobStatus.CANCELED: JobState.CANCELLED,
+}
+"""RQ's states in our words; all others are forms of waiting."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PictureRecord(_Record):
+    """A finished picture of a job."""
+
+    sha256: str
+    bytes: int
+    seed: int
+
+
+class Timings(_Record):
+    """Where the time of a job went, in seconds. A job of several pictures counts each phase from
+    the first of them that enters it to the last that leaves it."""
+
+    queue_s: Annotated[float, Field(description="Accepted until a worker took it.")]
+    join_s: Annotated[float, Field(description="Taken until its first picture joined a batch.")]
+    denoise_s: float
+    decode_s: float
+    encode_s: Annotated[float, Field(description="Pixels to PNG, and into the store.")]
+    total_s: Annotated[float, Field(description="Accepted until the last picture was stored.")]
+
+
+class JobResult(_Record):
+    """What a worker returns for a job; RQ keeps it as the job's return value."""
+
+    images: list[PictureRecord]
+    warnings: list[str]
+    timings: Timings
+
+
+class JobFault(_Record):
+    """How a job failed."""
+
+    code: str
+    title: str
+    detail: str
+
+    @classmethod
+    def of(cls, error: DarkroomError) -> Self:
+        return cls(code=error.code, title=error.title, detail=str(error))
+
+
+class JobRecord(_Record):
+    """Everything that is known of a job."""
+
+    id: str
+    state: JobState
+    request: JobRequest
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: float | None  # 0 to 1 while it runs
+    queue_position: int | None  # 1 is next; None unless queued
+    result: JobResult | None
+    error: JobFault | None
+    worker: str | None
+
+
+def read_job(connection: Redis, job_id: str) -> JobRecord | None:
+    """The record of a job, or None where there is none."""
+    pipeline = connection.pipeline(transaction=False)
+    pipeline.hgetall(Job.key_for(job_id))
+    pipeline.xrevrange(Result.get_key(job_id), count=1)
+    pipeline.get(progress_key(job_id))
+    raw, results, progress = pipeline.execute()
+    if b"data" not in raw:
+        return None
+    job = Job(job_id, connection=connection, serializer=JSONSerializer)
+    job.restore(raw)
+    state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
+    request = queue.job_request(job.kwargs)
+    waiting = queue.model_queue(connection, request.model) if state is JobState.QUEUED else None
+    assert job.created_at is not None
+    return JobRecord(
+        id=job_id,
+        state=state,
+        request=request,
+        created_at=job.created_at,
+        started_at=job.started_at if state is not JobState.QUEUED else None,
+        ended_at=job.ended_at if state.is_final else None,
+        progress=_progress(state, progress),
+        queue_position=queue.position(waiting, job_id) if waiting is not None else None,
+        result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
+        error=_fault(raw) if state is JobState.FAILED else None,
+        worker=job.worker_name or None,
+    )
+
+
+def _progress(state: JobState, share: bytes | None) -> float | None:
+    if state is not JobState.RUNNING:
+        return None
+    return float(share) if share is not None else 0.0
+
+
+def _result(job_id: str, connection: Redis, results: list[Any]) -> JobResult | None:
+    if not results:
+        return None
+    entry, payload = results[0]
+    result = Result.restore(job_id, entry.decode(), payload, connection, JSONSerializer)
+    return JobResult.model_validate(result.return_value)
+
+
+def _fault(raw: dict[bytes, bytes]) -> JobFault:
+    kept = raw.get(ERROR_FIELD.encode())
+    if kept is not None:
+        return JobFault.model_validate(json.loads(kept))
+    return JobFault(
+        code=DarkroomError.code,
+        title=DarkroomError.title,
+        detail="The job failed outside of the engine; the worker's log has more.",
+    )

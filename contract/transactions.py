@@ -1,0 +1,261 @@
+"""The moves of a job, each one transaction with the job's hash as the lock (WATCH, MULTI, EXEC).
+
+RQ's records are written by RQ's own code inside them, so that its tools tell the truth. Two fields
+of ours stand in the same hash: `execution_id` names the one execution that may end the job, and
+`done_by` the one that did. A pop from the queue is no claim, and an execution record no fence.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, cast
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.command import send_command
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.registry import CanceledJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import as_text, current_timestamp, now, utcformat
+from rq.worker import BaseWorker
+
+from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
+from contract.events import publish_end
+from contract.job import ERROR_FIELD, JobFault, JobResult
+
+EXECUTION_FIELD = "execution_id"
+DONE_FIELD = "done_by"
+
+EXECUTION_TTL_S = 90
+"""RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
+
+Outcome = TypeVar("Outcome")
+Fields = dict[str | bytes | bytearray | memoryview[int] | int | float, str]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to end one job: held by one execution at a time."""
+
+    queue: Queue
+    job: Job
+    execution: Execution
+
+    @property
+    def job_id(self) -> str:
+        return str(self.job.id)
+
+
+def take(queue: Queue, worker_name: str) -> Claim | None:
+    """Pops jobs until one can be claimed; None where none waits. Does not block.
+
+    What was popped stays on RQ's intermediate list until the claim, so a death in between loses
+    nothing.
+    """
+    intermediate = queue.intermediate_queue_key
+    while (popped := queue.connection.lmove(queue.key, intermediate, "LEFT", "RIGHT")) is not None:
+        taken = claim(queue, as_text(popped), worker_name)
+        if taken is not None:
+            return taken
+    return None
+
+
+def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
+    """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double."""
+    connection, key = queue.connection, Job.key_for(job_id)
+
+    def attempt(pipeline: Pipeline) -> Claim | None:
+        raw = pipeline.hgetall(key)
+        pipeline.multi()
+        pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
+        if raw.get(b"status") != JobStatus.QUEUED.encode() or DONE_FIELD.encode() in raw:
+            return None
+        job = Job(job_id, connection=connection, serializer=JSONSerializer)
+        try:
+            job.restore(raw)
+        except Exception:
+            _quarantine(pipeline, job_id)
+            return None
+        execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
+        job.prepare_for_execution(worker_name, pipeline)
+        pipeline.hset(key, EXECUTION_FIELD, execution.id)
+        pipeline.persist(key)
+        return Claim(queue, job, execution)
+
+    return _transact(connection, key, attempt)
+
+
+def _quarantine(pipeline: Pipeline, job_id: str) -> None:
+    """A hash that RQ itself cannot read would stop every worker that meets it."""
+    logger.error("job %s cannot be read; it is set aside as failed", job_id)
+    fault = JobFault.of(MalformedJob("The job's record in Redis cannot be read."))
+    fields: Fields = {"status": JobStatus.FAILED, ERROR_FIELD: fault.model_dump_json()}
+    pipeline.hset(Job.key_for(job_id), mapping=fields)
+    publish_end(pipeline, job_id)
+
+
+def commit(claim: Claim, result: JobResult) -> None:
+    """Ends a job with its pictures. Safe to repeat when an answer was lost.
+
+    Raises:
+        ExecutionLost: the job is no longer this execution's; nothing was written.
+    """
+    job, execution = claim.job, claim.execution
+    job._result = result.model_dump(mode="json")
+
+    def write(pipeline: Pipeline) -> None:
+        job._handle_success(
+            job.result_ttl,
+            pipeline=pipeline,
+            worker_name=execution.worker_name,
+            execution_id=execution.id,
+            execution_started_at=execution.created_at,
+            execution_ended_at=job.ended_at,
+        )
+        job.cleanup(job.result_ttl, pipeline=pipeline, remove_from_queue=False)
+
+    _end(claim, write, "successful_job_count")
+
+
+def fail(claim: Claim, error: DarkroomError) -> None:
+    """Ends a job with an honest error, never with a retry. Safe to repeat.
+
+    Raises:
+        ExecutionLost: the job is no longer this execution's; nothing was written.
+    """
+    job, execution = claim.job, claim.execution
+    fault = JobFault.of(error)
+
+    def write(pipeline: Pipeline) -> None:
+        job.set_status(JobStatus.FAILED, pipeline=pipeline)
+        job._handle_failure(
+            f"{fault.code}: {fault.detail}",
+            pipeline=pipeline,
+            worker_name=execution.worker_name,
+            execution_id=execution.id,
+            execution_started_at=execution.created_at,
+            execution_ended_at=job.ended_at,
+        )
+        pipeline.hset(job.key, ERROR_FIELD, fault.model_dump_json())
+
+    _end(claim, write, "failed_job_count")
+
+
+def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
+    """What every end of an execution has in common, around RQ's own records of it."""
+    job, execution = claim.job, claim.execution
+    worker_key = BaseWorker.redis_worker_namespace_prefix + execution.worker_name
+
+    def attempt(pipeline: Pipeline) -> None:
+        if pipeline.hget(job.key, DONE_FIELD) == execution.id.encode():
+            return  # carried out before, and the answer was lost
+        if not _is_held(claim, pipeline):
+            raise ExecutionLost(f"Job {claim.job_id} moved on without this worker.")
+        pipeline.multi()
+        job.ended_at = now()
+        write(pipeline)
+        execution.delete(job=job, pipeline=pipeline)
+        pipeline.hdel(job.key, EXECUTION_FIELD)
+        pipeline.hset(job.key, DONE_FIELD, execution.id)
+        pipeline.hincrby(worker_key, counter, 1)
+        worked = (job.ended_at - execution.created_at).total_seconds()
+        pipeline.hincrbyfloat(worker_key, "total_working_time", worked)
+        publish_end(pipeline, claim.job_id)
+
+    _transact(claim.queue.connection, job.key, attempt)
+    claim.queue.enqueue_dependents(job)
+
+
+def requeue(claims: Sequence[Claim]) -> None:
+    """Puts jobs back at the front of their queue, in their old order, with no retry used up.
+
+    Those that are no longer this worker's are left alone.
+    """
+    for claim in reversed(claims):
+        _transact(claim.queue.connection, claim.job.key, partial(_requeue, claim))
+
+
+def _requeue(claim: Claim, pipeline: Pipeline) -> None:
+    if not _is_held(claim, pipeline):
+        return
+    pipeline.multi()
+    claim.execution.delete(job=claim.job, pipeline=pipeline)
+    pipeline.hdel(claim.job.key, EXECUTION_FIELD)
+    claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
+
+
+def cancel(connection: Redis, job_id: str) -> None:
+    """Ends a job that waits or runs as cancelled, and tells the worker that runs it.
+
+    Raises:
+        JobNotFound: there is no such job.
+        JobEnded: it has ended already.
+    """
+    worker_name = _transact(connection, Job.key_for(job_id), partial(_cancel, connection, job_id))
+    if worker_name:
+        send_command(connection, worker_name, "stop-job", job_id=job_id)
+
+
+def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
+    """Returns the name of the worker that runs the job, if one does."""
+    raw = pipeline.hgetall(Job.key_for(job_id))
+    if b"data" not in raw:
+        raise JobNotFound(f"There is no job {job_id}.")
+    job = Job(job_id, connection=connection, serializer=JSONSerializer)
+    job.restore(raw)
+    status = job.get_status(refresh=False)
+    if status not in (JobStatus.QUEUED, JobStatus.STARTED):
+        raise JobEnded(f"Job {job_id} has ended: it is {status.value}.")
+    queue = Queue(job.origin, connection=connection, serializer=JSONSerializer)
+    pipeline.multi()
+    if status is JobStatus.STARTED:
+        _forget_execution(job, raw.get(EXECUTION_FIELD.encode()), pipeline)
+    fields: Fields = {"status": JobStatus.CANCELED, "ended_at": utcformat(now())}
+    pipeline.hset(job.key, mapping=fields)
+    pipeline.lrem(queue.key, 0, job_id)
+    pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
+    _register_cancelled(job, pipeline)
+    publish_end(pipeline, job_id)
+    return job.worker_name if status is JobStatus.STARTED else None
+
+
+def _forget_execution(job: Job, execution_id: bytes | str | None, pipeline: Pipeline) -> None:
+    if execution_id is None:
+        return  # a stock worker's: its own end overwrites ours
+    execution = Execution(
+        as_text(execution_id), job.id, job.connection, worker_name=job.worker_name or ""
+    )
+    execution.delete(job=job, pipeline=pipeline)
+    pipeline.hdel(job.key, EXECUTION_FIELD)
+
+
+def _register_cancelled(job: Job, pipeline: Pipeline) -> None:
+    registry = CanceledJobRegistry(job.origin, job.connection, serializer=JSONSerializer)
+    registry.add(job, pipeline=pipeline)
+    if job.failure_ttl is not None:  # RQ itself would keep both for ever
+        pipeline.expire(job.key, job.failure_ttl)
+        pipeline.zremrangebyscore(registry.key, 0, current_timestamp() - job.failure_ttl)
+
+
+def _is_held(claim: Claim, pipeline: Pipeline) -> bool:
+    status, worker, execution = pipeline.hmget(
+        claim.job.key, ["status", "worker_name", EXECUTION_FIELD]
+    )
+    return (
+        status == JobStatus.STARTED.encode()
+        and worker == claim.execution.worker_name.encode()
+        and execution == claim.execution.id.encode()
+    )
+
+
+def _transact(connection: Redis, key: str, attempt: Callable[[Pipeline], Outcome]) -> Outcome:
+    """Runs `attempt` with the key watched and carries out what it queued, again and again until
+    nobody else touched the key meanwhile."""
+    # redis-py's annotations know only its other form, which returns the results of EXEC.
+    transaction = cast("Callable[..., Outcome]", connection.transaction)
+    return transaction(attempt, key, value_from_callable=True)

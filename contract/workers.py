@@ -1,0 +1,93 @@
+"""What workers say of themselves, so that the HTTP side can judge a request without a model."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis import Redis
+from rq.utils import as_text
+
+WORKER_TTL_S = 15
+MODEL_TTL_S = 7 * 24 * 3600
+WORKERS_KEY = "darkroom:workers"
+MODELS_KEY = "darkroom:models"
+
+
+class SamplerCard(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    max_steps: int
+    refusal: Annotated[
+        str | None, Field(description="Why the model cannot use the sampler; null where it can.")
+    ] = None
+
+
+class ModelCard(BaseModel):
+    """What a model can do. It outlives the workers that announced it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    width: Annotated[int, Field(description="Native width in pixels.")]
+    height: Annotated[int, Field(description="Native height in pixels.")]
+    min_side: Annotated[int, Field(description="Pixels.")]
+    max_side: Annotated[int, Field(description="Pixels.")]
+    side_multiple: Annotated[int, Field(description="Width and height are multiples of this.")]
+    token_limit: Annotated[int, Field(description="Tokens of a prompt that are read.")]
+    prediction_type: str
+    samplers: Mapping[str, SamplerCard]
+    seen_at: Annotated[float, Field(description="Seconds since the epoch.")]
+
+
+class WorkerCard(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    model: str
+    host: str
+    pid: int
+    device: str
+    dtype: str
+    rows: Annotated[int, Field(description="Row budget at the model's native size.")]
+    metrics_port: int
+    started_at: Annotated[float, Field(description="Seconds since the epoch.")]
+
+
+def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:
+    """Says that the worker lives; holds for WORKER_TTL_S."""
+    pipeline = connection.pipeline(transaction=False)
+    pipeline.set(_worker_key(worker.name), worker.model_dump_json(), ex=WORKER_TTL_S)
+    pipeline.sadd(WORKERS_KEY, worker.name)
+    pipeline.hset(MODELS_KEY, model.id, model.model_dump_json())
+    pipeline.execute()
+
+
+def withdraw(connection: Redis, name: str) -> None:
+    pipeline = connection.pipeline(transaction=False)
+    pipeline.delete(_worker_key(name))
+    pipeline.srem(WORKERS_KEY, name)
+    pipeline.execute()
+
+
+def live_workers(connection: Redis) -> list[WorkerCard]:
+    """The workers whose announcement holds, by name."""
+    names = sorted(as_text(name) for name in connection.smembers(WORKERS_KEY))
+    if not names:
+        return []
+    cards = connection.mget([_worker_key(name) for name in names])
+    gone = [name for name, card in zip(names, cards, strict=True) if card is None]
+    if gone:
+        connection.srem(WORKERS_KEY, *gone)
+    return [WorkerCard.model_validate_json(card) for card in cards if card is not None]
+
+
+def known_models(connection: Redis) -> dict[str, ModelCard]:
+    """The models announced within MODEL_TTL_S, whether or not a worker holds them now, by id."""
+    cards = [ModelCard.model_validate_json(card) for card in connection.hvals(MODELS_KEY)]
+    oldest = time.time() - MODEL_TTL_S
+    return {card.id: card for card in sorted(cards, key=lambda c: c.id) if card.seen_at > oldest}
+
+
+def _worker_key(name: str) -> str:
+    return f"darkroom:worker:{name}"

@@ -1,0 +1,196 @@
+"""The pictures of one latent shape that are being developed together, and their tensors."""
+
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from contract.errors import EngineFault, GenerationError, OutOfMemory
+from worker.engine import noise
+from worker.engine.conditioning import Conditioning
+from worker.engine.guidance import guide
+from worker.engine.model import Model, Shape
+from worker.engine.picture import Picture
+from worker.engine.sampler import HISTORY
+
+TIMESTEP, INPUT_SCALE = 0, 1
+LATENTS = slice(2, 2 + HISTORY)
+OUTPUTS = slice(2 + HISTORY, 2 + 2 * HISTORY)
+NOISE = 2 + 2 * HISTORY
+"""Columns of a sampler's program."""
+
+Estimate = tuple[Tensor, dict[Hashable, GenerationError]]
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """The host's side of a picture in the batch."""
+
+    picture: Picture
+    conditional: Conditioning
+    unconditional: Conditioning | None
+    generator: torch.Generator
+    program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
+    latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
+    joined_at: float = field(default_factory=time.perf_counter)
+    step: int = 0  # model evaluations done
+
+    @property
+    def is_done(self) -> bool:
+        return self.step >= len(self.picture.table)
+
+    @property
+    def draws(self) -> bool:
+        return self.picture.table.draws[self.step]
+
+
+def make_row(
+    model: Model, picture: Picture, conditional: Conditioning, unconditional: Conditioning | None
+) -> Row:
+    """A picture at its start: pure noise of its own seed."""
+    height, width = model.shape(picture.width, picture.height)
+    source = noise.generator(picture.seed)
+    latents = torch.zeros(HISTORY, model.latent_channels, height, width)
+    first = noise.draw(source, model.latent_channels, height, width)
+    latents[0] = first * picture.table.init_noise_sigma
+    return Row(
+        picture=picture,
+        conditional=conditional,
+        unconditional=unconditional,
+        generator=source,
+        program=picture.table.program(model.device),
+        latents=latents.to(model.device),
+    )
+
+
+class Batch:
+    """Rows of one shape, guided ones first, with everything that a step needs on the device.
+
+    The tensors are laid out anew when pictures join or leave; a step itself moves nothing between
+    host and device but the fresh noise of those samplers that want it.
+    """
+
+    def __init__(self, model: Model, shape: Shape):
+        self._model = model
+        self._shape = shape
+        self.rows: list[Row] = []
+        self.stepped_at = time.perf_counter()
+        cells = (model.latent_channels, *shape)
+        self._latents = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
+        self._outputs = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
+
+    @property
+    def width(self) -> int:
+        """Rows of the next U-Net call."""
+        return sum(row.picture.rows for row in self.rows)
+
+    def join(self, new: Sequence[Row]) -> None:
+        outputs = torch.zeros(len(new), *self._outputs.shape[1:], device=self._model.device)
+        self._latents = torch.cat([self._latents, *(row.latents[None] for row in new)])
+        self._outputs = torch.cat([self._outputs, outputs])
+        self.rows = [*self.rows, *new]
+        self._lay_out(range(len(self.rows)))
+
+    def leave(self, keys: set[Hashable]) -> list[Row]:
+        """Takes out the pictures named, done or not; their rows come back with their latents."""
+        left = []
+        for i, row in enumerate(self.rows):
+            if row.picture.key in keys:
+                row.latents = self._latents[i]
+                left.append(row)
+        if left:
+            self._lay_out([i for i, row in enumerate(self.rows) if row.picture.key not in keys])
+        return left
+
+    def _lay_out(self, stay: Sequence[int]) -> None:
+        order = sorted(stay, key=lambda i: not self.rows[i].picture.is_guided)
+        self.rows = [self.rows[i] for i in order]
+        if not self.rows:
+            self._latents, self._outputs = self._latents[:0], self._outputs[:0]
+            return
+        device = self._model.device
+        index = torch.tensor(order, device=device)
+        self._latents, self._outputs = self._latents[index], self._outputs[index]
+        starts = [0]
+        for row in self.rows:
+            starts.append(starts[-1] + len(row.program))
+        cursor = [start + row.step for start, row in zip(starts, self.rows, strict=False)]
+        self._programs = torch.cat([row.program for row in self.rows])
+        self._cursor = torch.tensor(cursor, device=device)  # where each picture is in its program
+        guided = [row for row in self.rows if row.picture.is_guided]
+        scale = [row.picture.guidance for row in guided]
+        self._guidance = torch.tensor(scale, device=device).reshape(-1, 1, 1, 1)
+        self._conditioning = torch.stack(
+            [row.unconditional.embedding for row in guided if row.unconditional is not None]
+            + [row.conditional.embedding for row in self.rows]
+        )
+
+    @torch.inference_mode()
+    def step(self) -> dict[Hashable, GenerationError]:
+        """One denoising step for every picture. Those that failed come back and must leave."""
+        current = self._programs[self._cursor]  # [pictures, PROGRAM_WIDTH]
+        scaled = self._latents[:, 0] * _column(current, INPUT_SCALE)
+        outputs, failures = self._estimate(scaled, current[:, TIMESTEP], range(len(self.rows)))
+        self._outputs = torch.cat([outputs[:, None], self._outputs[:, :-1]], dim=1)
+        after = torch.einsum("pk,pk...->p...", current[:, LATENTS], self._latents)
+        after += torch.einsum("pk,pk...->p...", current[:, OUTPUTS], self._outputs)
+        fresh = self._fresh_noise()
+        if fresh is not None:
+            after += _column(current, NOISE) * fresh
+        self._latents = torch.cat([after[:, None], self._latents[:, :-1]], dim=1)
+        self._cursor = self._cursor + 1
+        for row in self.rows:
+            row.step += 1
+        self.stepped_at = time.perf_counter()
+        return failures
+
+    def _fresh_noise(self) -> Tensor | None:
+        if not any(row.draws for row in self.rows):
+            return None
+        size = (self._model.latent_channels, *self._shape)
+        nothing = torch.zeros(size)
+        drawn = [noise.draw(row.generator, *size) if row.draws else nothing for row in self.rows]
+        return torch.stack(drawn).to(self._model.device, non_blocking=True)
+
+    def _estimate(self, scaled: Tensor, timesteps: Tensor, pictures: range) -> Estimate:
+        """The guided output of each picture, [pictures, channels, h, w], and which ones failed.
+
+        A fault halves the batch and tries again, down to the one picture that it belongs to.
+        """
+        try:
+            return self._call(scaled, timesteps, pictures), {}
+        except (RuntimeError, MemoryError) as error:
+            if len(pictures) == 1:
+                key = self.rows[pictures[0]].picture.key
+                return torch.zeros_like(scaled[:1]), {key: fault(error)}
+        middle = len(pictures) // 2
+        first, failed_first = self._estimate(scaled, timesteps, pictures[:middle])
+        second, failed_second = self._estimate(scaled, timesteps, pictures[middle:])
+        return torch.cat([first, second]), failed_first | failed_second
+
+    def _call(self, scaled: Tensor, timesteps: Tensor, pictures: range) -> Tensor:
+        """The U-Net on a run of pictures, of which the guided come first."""
+        guided_before = len(self._guidance)
+        every = slice(pictures.start, pictures.stop)
+        guided = slice(pictures.start, max(pictures.start, min(pictures.stop, guided_before)))
+        conditional = slice(guided_before + pictures.start, guided_before + pictures.stop)
+        outputs = self._model.predict(
+            torch.cat([scaled[guided], scaled[every]]),
+            torch.cat([timesteps[guided], timesteps[every]]),
+            torch.cat([self._conditioning[guided], self._conditioning[conditional]]),
+        )
+        return guide(outputs, self._guidance[guided])
+
+
+def fault(error: Exception) -> GenerationError:
+    """The error of ours that a failure on the device stands for."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return OutOfMemory("The device ran out of memory on this picture alone.")
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return EngineFault(f"The engine failed on this picture: {reason}")
+
+
+def _column(current: Tensor, column: int) -> Tensor:
+    return current[:, column, None, None, None]

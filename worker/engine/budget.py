@@ -1,0 +1,76 @@
+"""How many rows go into one U-Net call."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from worker.engine.model import Model, Shape
+
+CANDIDATES = (2, 4, 8, 16, 32, 64)
+GAIN = 0.9  # a larger batch must bring the time per row down to this share of the best so far
+ENOUGH_S = 1.0  # measuring ends when it has taken this long
+REPEATS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RowBudget:
+    """The budget at the model's native shape; larger pictures get fewer rows, smaller ones more."""
+
+    native_rows: int
+    native_shape: Shape
+
+    def rows(self, shape: Shape) -> int:
+        """At least 2, so that any one guided picture fits."""
+        return max(2, int(self.native_rows / self.cost(shape)))
+
+    def cost(self, shape: Shape) -> float:
+        """What one row of `shape` weighs, in rows of the native shape."""
+        native_height, native_width = self.native_shape
+        return shape[0] * shape[1] / (native_height * native_width)
+
+
+def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
+    """Finds the fewest rows past which a larger batch hardly pays; warms the U-Net up as well.
+
+    Returns:
+        The budget, and the seconds that a U-Net call took by number of rows.
+    """
+    best_rows, best_per_row = 2, float("inf")
+    seconds: dict[int, float] = {}
+    began = time.perf_counter()
+    for rows in CANDIDATES:
+        try:
+            seconds[rows] = unet_seconds(model, rows, model.native_shape)
+        except (torch.OutOfMemoryError, MemoryError):
+            break
+        if seconds[rows] / rows < GAIN * best_per_row:
+            best_rows, best_per_row = rows, seconds[rows] / rows
+        if rows >= 4 * best_rows or time.perf_counter() - began > ENOUGH_S:
+            break
+    return RowBudget(best_rows, model.native_shape), seconds
+
+
+@torch.inference_mode()
+def unet_seconds(model: Model, rows: int, shape: Shape, repeats: int = REPEATS) -> float:
+    """The fastest of `repeats` U-Net calls after a first one that is not counted, in seconds."""
+    latents = torch.zeros(rows, model.latent_channels, *shape, device=model.device)
+    timesteps = torch.full((rows,), 500.0, device=model.device)
+    width = model.unet.config.cross_attention_dim
+    conditioning = torch.zeros(
+        rows, model.token_limit, width, device=model.device, dtype=model.dtype
+    )
+    fastest = float("inf")
+    for attempt in range(repeats + 1):
+        _synchronize(model.device)
+        began = time.perf_counter()
+        model.predict(latents, timesteps, conditioning)
+        _synchronize(model.device)
+        if attempt > 0:
+            fastest = min(fastest, time.perf_counter() - began)
+    return fastest
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,187 @@
+"""The loop: pictures are admitted, stepped together, and retired as soon as each is done."""
+
+import time
+from collections import deque
+from collections.abc import Collection, Hashable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contract.errors import GenerationError, NotFinite
+from worker.engine.batch import Batch, Row, fault, make_row
+from worker.engine.budget import RowBudget
+from worker.engine.conditioning import PromptEncoder
+from worker.engine.decode import decode
+from worker.engine.model import Model, Shape
+from worker.engine.picture import Developed, Picture, Spoiled, StepReport
+
+MOST_DECODED = 8
+"""Pictures per VAE call: a decoder holds far more memory per picture than the U-Net."""
+
+
+class Engine:
+    """Develops pictures of any samplers, steps, guidance and sizes in shared U-Net calls.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, model: Model, budget: RowBudget, prompt_cache: int = 512):
+        self.model = model
+        self.budget = budget
+        self.prompts = PromptEncoder(model, prompt_cache)
+        self._waiting: dict[Shape, deque[Picture]] = {}
+        self._batches: dict[Shape, Batch] = {}
+        self._spoiled: list[Spoiled] = []
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._batches and not self._spoiled
+
+    @property
+    def load(self) -> float:
+        """The rows of all pictures here, waiting or running, in rows of the native shape."""
+        waiting = sum(self._cost(picture) for queue in self._waiting.values() for picture in queue)
+        return waiting + sum(self._cost(row.picture) for row in self._rows())
+
+    @property
+    def has_room(self) -> bool:
+        return self.load < self.budget.native_rows
+
+    def add(self, picture: Picture) -> None:
+        """The picture joins between two of the coming steps, in the order of its arrival."""
+        shape = self.model.shape(picture.width, picture.height)
+        self._waiting.setdefault(shape, deque()).append(picture)
+
+    def remove(self, keys: Collection[Hashable]) -> None:
+        """Drops pictures, waiting or running; their neighbours do not notice."""
+        gone = set(keys)
+        for shape, queue in self._waiting.items():
+            self._waiting[shape] = deque(picture for picture in queue if picture.key not in gone)
+        for batch in self._batches.values():
+            batch.leave(gone)
+        self._forget_empty()
+
+    def progress(self) -> dict[Hashable, float]:
+        """How far each running picture is, from 0 to 1."""
+        return {row.picture.key: row.step / len(row.picture.table) for row in self._rows()}
+
+    def step(self) -> StepReport:
+        """One denoising step of one shape; what is finished comes back."""
+        began = time.perf_counter()
+        joined = self._admit()
+        shape = self._next_shape()
+        if shape is None:
+            return StepReport(spoiled=self._take_spoiled())
+        batch = self._batches[shape]
+        rows = batch.width
+        failures = batch.step()
+        done = self._leave(batch, failures)
+        denoised = time.perf_counter()
+        developed = self._retire(done, denoised)
+        return StepReport(
+            developed=tuple(developed),
+            spoiled=self._take_spoiled(),
+            joined=joined,
+            rows=rows,
+            step_s=denoised - began,
+            decode_s=time.perf_counter() - denoised,
+        )
+
+    def _admit(self) -> int:
+        """New pictures join, up to the row budget of their shape."""
+        joined = 0
+        for shape, queue in self._waiting.items():
+            batch = self._batches.setdefault(shape, Batch(self.model, shape))
+            new: list[Row] = []
+            room = self.budget.rows(shape) - batch.width
+            while queue and queue[0].rows <= room:
+                row = self._prepare(queue.popleft())
+                if row is not None:
+                    new.append(row)
+                    room -= row.picture.rows
+            if new:
+                batch.join(new)
+                joined += len(new)
+        self._forget_empty()
+        return joined
+
+    def _prepare(self, picture: Picture) -> Row | None:
+        try:
+            conditional = self.prompts.encode(picture.prompt)
+            unconditional = (
+                self.prompts.encode(picture.negative_prompt) if picture.is_guided else None
+            )
+            return make_row(self.model, picture, conditional, unconditional)
+        except (RuntimeError, MemoryError, ValueError) as error:
+            self._spoiled.append(Spoiled(picture.key, fault(error)))
+            return None
+
+    def _next_shape(self) -> Shape | None:
+        """Shapes take turns: the one that has waited longest."""
+        return min(self._batches, key=lambda shape: self._batches[shape].stepped_at, default=None)
+
+    def _leave(self, batch: Batch, failures: dict[Hashable, GenerationError]) -> list[Row]:
+        """Takes out the pictures that failed and those that are done; the latter come back."""
+        done = {row.picture.key for row in batch.rows if row.is_done}
+        left = batch.leave(done | failures.keys())
+        self._forget_empty()
+        self._spoiled += [Spoiled(key, error) for key, error in failures.items()]
+        return [row for row in left if row.picture.key not in failures]
+
+    def _retire(self, rows: list[Row], denoised_at: float) -> list[Developed]:
+        """Decodes what is done together, and sees to it that no NaN leaves as a picture."""
+        developed = []
+        for row, pixels in self._decode(rows):
+            key = row.picture.key
+            if pixels is None:
+                self._spoiled.append(Spoiled(key, NotFinite("It became NaN or infinite.")))
+                continue
+            decoded_at = time.perf_counter()
+            times = (row.joined_at, denoised_at, decoded_at)
+            developed.append(Developed(key, pixels, *times, _warnings(row)))
+        return developed
+
+    def _decode(self, rows: list[Row]) -> list[tuple[Row, NDArray[np.uint8] | None]]:
+        """A fault halves the batch and tries again, down to the one picture that it belongs to."""
+        if not rows:
+            return []
+        if len(rows) > MOST_DECODED:
+            return self._decode(rows[:MOST_DECODED]) + self._decode(rows[MOST_DECODED:])
+        try:
+            pixels = decode(self.model, torch.stack([row.latents[0] for row in rows]))
+        except (RuntimeError, MemoryError) as error:
+            if len(rows) == 1:
+                self._spoiled.append(Spoiled(rows[0].picture.key, fault(error)))
+                return []
+            middle = len(rows) // 2
+            return self._decode(rows[:middle]) + self._decode(rows[middle:])
+        return list(zip(rows, pixels, strict=True))
+
+    def _forget_empty(self) -> None:
+        self._waiting = {shape: queue for shape, queue in self._waiting.items() if queue}
+        self._batches = {shape: batch for shape, batch in self._batches.items() if batch.rows}
+
+    def _take_spoiled(self) -> tuple[Spoiled, ...]:
+        taken, self._spoiled = tuple(self._spoiled), []
+        return taken
+
+    def _rows(self) -> list[Row]:
+        return [row for batch in self._batches.values() for row in batch.rows]
+
+    def _cost(self, picture: Picture) -> float:
+        shape = self.model.shape(picture.width, picture.height)
+        return picture.rows * self.budget.cost(shape)
+
+
+def _warnings(row: Row) -> tuple[str, ...]:
+    warnings = []
+    for field, conditioning in (
+        ("prompt", row.conditional),
+        ("negative_prompt", row.unconditional),
+    ):
+        if conditioning is not None and conditioning.cut_off:
+            warnings.append(
+                f"{field} is longer than the model reads; left out: {conditioning.cut_off}"
+            )
+    return tuple(warnings)

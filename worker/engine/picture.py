@@ -1,0 +1,65 @@
+"""The engine's vocabulary: what goes in, what comes out."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import GenerationError
+from worker.engine.sampler import SamplerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture to develop. `key` is the caller's own name for it."""
+
+    key: Hashable
+    prompt: str
+    negative_prompt: str
+    guidance: float
+    seed: int
+    width: int  # pixels
+    height: int  # pixels
+    table: SamplerTable
+
+    @property
+    def is_guided(self) -> bool:
+        """Without guidance a picture needs no unconditional row, and half the work."""
+        return self.guidance > 1.0
+
+    @property
+    def rows(self) -> int:
+        return 2 if self.is_guided else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Developed:
+    """A finished picture. Times are readings of `time.perf_counter`."""
+
+    key: Hashable
+    pixels: NDArray[np.uint8]  # [height, width, 3] RGB
+    joined_at: float  # joined the batch
+    denoised_at: float  # had its last step
+    decoded_at: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """A picture that failed, alone."""
+
+    key: Hashable
+    error: GenerationError
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one `Engine.step` did; `rows` is 0 where there was nothing to do."""
+
+    developed: tuple[Developed, ...] = ()
+    spoiled: tuple[Spoiled, ...] = ()
+    joined: int = 0  # pictures
+    rows: int = 0  # rows of the U-Net call
+    step_s: float = 0.0  # denoising, decode apart
+    decode_s: float = 0.0
