@@ -4,12 +4,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+from pydantic import ValidationError
 from redis import Redis
 from rq import Queue, Retry
 from rq.serializers import JSONSerializer
 from rq.utils import as_text
 
 from contract import identity
+from contract.errors import MalformedJob
 from contract.request import JobRequest
 
 TASK = "worker.tasks.generate"
@@ -74,6 +76,9 @@ def job_request(kwargs: Mapping[str, Any]) -> JobRequest:
     """The request in an RQ job's arguments.
 
     Raises:
-        pydantic.ValidationError: the arguments are not of our making.
+        MalformedJob: the arguments are not of our making.
     """
-    return JobRequest.model_validate(kwargs["request"])
+    try:
+        return JobRequest.model_validate(kwargs["request"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise MalformedJob(f"The job's request is not valid: {error}") from error

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -33,7 +33,6 @@ EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
 
 Outcome = TypeVar("Outcome")
-Fields = dict[str | bytes | bytearray | memoryview[int] | int | float, str]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ def _quarantine(pipeline: Pipeline, job_id: str) -> None:
     """A hash that RQ itself cannot read would stop every worker that meets it."""
     logger.error("job %s cannot be read; it is set aside as failed", job_id)
     fault = JobFault.of(MalformedJob("The job's record in Redis cannot be read."))
-    fields: Fields = {"status": JobStatus.FAILED, ERROR_FIELD: fault.model_dump_json()}
+    fields: dict[Any, Any] = {"status": JobStatus.FAILED, ERROR_FIELD: fault.model_dump_json()}
     pipeline.hset(Job.key_for(job_id), mapping=fields)
     publish_end(pipeline, job_id)
 
@@ -215,7 +214,7 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     pipeline.multi()
     if status is JobStatus.STARTED:
         _forget_execution(job, raw.get(EXECUTION_FIELD.encode()), pipeline)
-    fields: Fields = {"status": JobStatus.CANCELED, "ended_at": utcformat(now())}
+    fields: dict[Any, Any] = {"status": JobStatus.CANCELED, "ended_at": utcformat(now())}
     pipeline.hset(job.key, mapping=fields)
     pipeline.lrem(queue.key, 0, job_id)
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)

@@ -57,26 +57,27 @@ class WorkerCard(BaseModel):
 def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:
     """Says that the worker lives; holds for WORKER_TTL_S."""
     pipeline = connection.pipeline(transaction=False)
-    pipeline.set(_worker_key(worker.name), worker.model_dump_json(), ex=WORKER_TTL_S)
-    pipeline.sadd(WORKERS_KEY, worker.name)
+    pipeline.set(_worker_key(_member(worker)), worker.model_dump_json(), ex=WORKER_TTL_S)
+    pipeline.sadd(WORKERS_KEY, _member(worker))
     pipeline.hset(MODELS_KEY, model.id, model.model_dump_json())
     pipeline.execute()
 
 
-def withdraw(connection: Redis, name: str) -> None:
+def withdraw(connection: Redis, worker: WorkerCard) -> None:
+    """Says that the worker leaves; its model stays known."""
     pipeline = connection.pipeline(transaction=False)
-    pipeline.delete(_worker_key(name))
-    pipeline.srem(WORKERS_KEY, name)
+    pipeline.delete(_worker_key(_member(worker)))
+    pipeline.srem(WORKERS_KEY, _member(worker))
     pipeline.execute()
 
 
 def live_workers(connection: Redis) -> list[WorkerCard]:
     """The workers whose announcement holds, by name."""
-    names = sorted(as_text(name) for name in connection.smembers(WORKERS_KEY))
-    if not names:
+    members = sorted(as_text(member) for member in connection.smembers(WORKERS_KEY))
+    if not members:
         return []
-    cards = connection.mget([_worker_key(name) for name in names])
-    gone = [name for name, card in zip(names, cards, strict=True) if card is None]
+    cards = connection.mget([_worker_key(member) for member in members])
+    gone = [member for member, card in zip(members, cards, strict=True) if card is None]
     if gone:
         connection.srem(WORKERS_KEY, *gone)
     return [WorkerCard.model_validate_json(card) for card in cards if card is not None]
@@ -89,5 +90,10 @@ def known_models(connection: Redis) -> dict[str, ModelCard]:
     return {card.id: card for card in sorted(cards, key=lambda c: c.id) if card.seen_at > oldest}
 
 
-def _worker_key(name: str) -> str:
-    return f"darkroom:worker:{name}"
+def _member(worker: WorkerCard) -> str:
+    """Two workers of one name, say one and its successor, do not speak for each other."""
+    return f"{worker.name}@{worker.host}:{worker.pid}"
+
+
+def _worker_key(member: str) -> str:
+    return f"darkroom:worker:{member}"

@@ -1,0 +1,48 @@
+"""What this worker says of itself and of its model."""
+
+import os
+import socket
+import time
+
+from contract.request import MOST_STEPS
+from contract.workers import ModelCard, SamplerCard, WorkerCard
+from worker.engine.engine import Engine
+from worker.engine.sampler import sampler_support
+from worker.settings import WorkerSettings
+
+
+def model_card(engine: Engine, settings: WorkerSettings) -> ModelCard:
+    """What the model can do. Probes every sampler, which takes about half a second."""
+    model = engine.model
+    width, height = model.native_size
+    multiple = max(8, model.vae_scale_factor)
+    support = sampler_support(model.scheduler_config, MOST_STEPS)
+    return ModelCard(
+        id=model.name,
+        width=width,
+        height=height,
+        min_side=max(multiple, min(width, height) // 4 // multiple * multiple),
+        max_side=settings.max_side or 2 * max(width, height),
+        side_multiple=multiple,
+        token_limit=model.token_limit,
+        prediction_type=model.scheduler_config.get("prediction_type", "epsilon"),
+        samplers={
+            name: SamplerCard(max_steps=entry.max_steps, refusal=entry.refusal)
+            for name, entry in support.items()
+        },
+        seen_at=time.time(),
+    )
+
+
+def worker_card(engine: Engine, settings: WorkerSettings, metrics_port: int) -> WorkerCard:
+    return WorkerCard(
+        name=settings.worker_name,
+        model=engine.model.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=str(engine.model.device),
+        dtype=str(engine.model.dtype).removeprefix("torch."),
+        rows=engine.budget.native_rows,
+        metrics_port=metrics_port,
+        started_at=time.time(),
+    )

@@ -1,0 +1,216 @@
+"""RQ's worker, made to develop many jobs at a time.
+
+RQ's own loop runs one job at a time and quits when Redis is away. This worker keeps RQ's records,
+commands and signals, and puts the engine's loop in place of RQ's.
+"""
+
+import logging
+import os
+import signal
+import time
+from queue import Empty, SimpleQueue
+from threading import Event, current_thread, main_thread
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis import Redis
+from redis.client import Pipeline, PubSub, PubSubWorkerThread
+from rq import Queue
+from rq.command import parse_payload
+from rq.serializers import JSONSerializer
+from rq.timeouts import TimerDeathPenalty
+from rq.utils import as_text
+from rq.worker import BaseWorker, WorkerStatus
+
+from contract import transactions
+from contract.pictures import PictureStore
+from contract.transactions import Claim
+from contract.workers import ModelCard, WorkerCard, withdraw
+from worker.engine.engine import Engine
+from worker.engine.picture import StepReport
+from worker.heartbeat import WORKER_TTL_S, Heartbeat
+from worker.intake import Intake
+from worker.metrics import WorkerMetrics
+from worker.publish import Publisher
+from worker.settings import WorkerSettings
+from worker.tables import TableCache
+
+IDLE_WAIT_S = 1  # an idle worker blocks in Redis this long; a stop is noticed within it
+TABLE_WAIT_S = 0.05  # an engine without work waits this long for a sampler table
+PAUSE_S = 1.0  # between two attempts to reach a Redis that is away
+SAME_SIGNAL_S = 1.0  # a second signal within this time is an echo of the first
+
+logger = logging.getLogger(__name__)
+
+
+class BatchWorker(BaseWorker):
+    """Takes jobs of one model's queue while the engine has room, and ends each by itself."""
+
+    death_penalty_class = TimerDeathPenalty  # RQ's other one works in the main thread only
+    connection_timeout = 3  # seconds; RQ would raise the pool's to 415
+
+    def __init__(
+        self,
+        queue: Queue,
+        engine: Engine,
+        tables: TableCache,
+        metrics: WorkerMetrics,
+        settings: WorkerSettings,
+        worker_card: WorkerCard,
+        model_card: ModelCard,
+    ):
+        # RQ refuses a name that a dead worker's record still holds, hence the suffix.
+        name = f"{settings.worker_name}.{uuid4().hex[:8]}"
+        connection: Redis = queue.connection
+        super().__init__(
+            [queue],
+            name=name,
+            connection=connection,
+            serializer=JSONSerializer,
+            worker_ttl=WORKER_TTL_S,
+        )
+        self.engine = engine
+        self._queue = queue
+        self._card = worker_card
+        self._metrics = metrics
+        self._cancelled: SimpleQueue[str] = SimpleQueue()
+        self._stopping = Event()
+        self._stopped_at = 0.0
+        store = PictureStore(connection, settings.result_ttl_s)
+        self._publisher = Publisher(
+            connection, store, metrics, settings.encode_threads, self._ended
+        )
+        self._intake = Intake(queue, name, engine, tables, self._publisher, self._began)
+        self._heartbeat = Heartbeat(self, worker_card, model_card, self._cancelled.put)
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        """Works until a signal or RQ's `shutdown` command, then gives back what is not done.
+
+        Takes RQ's arguments and uses none of them. Returns True: the end was an orderly one.
+        """
+        self.bootstrap()
+        self._install_signal_handlers()
+        self._heartbeat.start()
+        try:
+            while not self._stopping.is_set():
+                claim = self._wait_for_job()
+                if claim is not None:
+                    self._intake.accept(claim)
+                    self._develop()
+        finally:
+            self._hand_back()
+        return True
+
+    def _wait_for_job(self) -> Claim | None:
+        """The next job, waiting up to IDLE_WAIT_S for it."""
+        if self._heartbeat.is_suspended:
+            self._stopping.wait(IDLE_WAIT_S)
+            return None
+        queue = self._queue
+        try:
+            job_id = self.connection.blmove(
+                queue.key, queue.intermediate_queue_key, IDLE_WAIT_S, "LEFT", "RIGHT"
+            )
+            return transactions.claim(queue, as_text(job_id), self.name) if job_id else None
+        except redis.RedisError as error:
+            logger.warning("the queue cannot be asked for jobs: %s", error)
+            self._stopping.wait(PAUSE_S)
+            return None
+
+    def _develop(self) -> None:
+        """The loop, until the engine is empty or a stop is asked for."""
+        self.set_state(WorkerStatus.BUSY)
+        while not self._stopping.is_set() and not (
+            self.engine.is_idle and self._intake.is_empty_handed
+        ):
+            self._admit()
+            report = self.engine.step()
+            self._retire(report)
+        self.set_state(WorkerStatus.IDLE)
+
+    def _admit(self) -> None:
+        """Jobs that arrived join, jobs that were cancelled go."""
+        self._forget_cancelled()
+        if not self._heartbeat.is_suspended:
+            self._intake.take()
+        self._intake.join_ready(TABLE_WAIT_S if self.engine.is_idle else 0.0)
+
+    def _retire(self, report: StepReport) -> None:
+        """What is finished goes to the publisher's threads."""
+        self._metrics.stepped(report, self.engine.load)
+        for spoiled in report.spoiled:
+            claim = self._intake.spoiled(spoiled.key)
+            if claim is not None:
+                self._publisher.fail(claim, spoiled.error)
+        for developed in report.developed:
+            held = self._intake.developed(developed.key)
+            if held is not None:
+                self._publisher.publish(*held, developed)
+        self._publisher.note_progress(self._intake.shares)
+
+    def _forget_cancelled(self) -> None:
+        while True:
+            try:
+                claim = self._intake.forget(self._cancelled.get_nowait())
+            except Empty:
+                return
+            if claim is not None:
+                self._ended(claim)
+                self._metrics.cancelled()
+                logger.info("job %s: cancelled", claim.job_id)
+
+    def _began(self, claim: Claim) -> None:
+        self.executions[claim.execution.id] = claim.execution
+
+    def _ended(self, claim: Claim) -> None:
+        self.executions.pop(claim.execution.id, None)
+
+    def _hand_back(self) -> None:
+        """Finishes what is being published and puts the rest back at the front of the queue."""
+        self._intake.close()
+        self._publisher.close()
+        unfinished = [claim for claim, _ in self._intake.jobs.values()]
+        try:
+            transactions.requeue(unfinished)
+            logger.info("worker %s stops; %d jobs handed back", self.name, len(unfinished))
+            self._heartbeat.stop()
+            withdraw(self.connection, self._card)
+            self.teardown()  # type: ignore[no-untyped-call]
+        except redis.RedisError as error:
+            logger.error("stopped without a word to Redis: %s", error)
+
+    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
+        """Remembered only; the heartbeat writes it, so that the loop does not wait for Redis."""
+        self._state = state
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """The first signal asks for an orderly stop after the current step, a second ends it all:
+        what was in flight then comes back through the sweep."""
+        now = time.monotonic()
+        if not self._stopping.is_set():
+            self._stopped_at = now
+            self._stopping.set()
+        elif now - self._stopped_at > SAME_SIGNAL_S:
+            os._exit(128 + signum)
+
+    def _install_signal_handlers(self) -> None:
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGINT, self.request_stop)
+            signal.signal(signal.SIGTERM, self.request_stop)
+
+    def handle_payload(self, message: dict[str, Any]) -> None:
+        """RQ's commands. `stop-job` and `stop-execution` find any job of the batch."""
+        payload = parse_payload(message)
+        if payload["command"] in ("stop-job", "stop-execution"):
+            self._cancelled.put(payload["job_id"])
+        else:
+            super().handle_payload(message)  # type: ignore[no-untyped-call]
+
+    def _pubsub_exception_handler(
+        self, exc: Exception, pubsub: PubSub, pubsub_thread: PubSubWorkerThread
+    ) -> None:
+        """RQ's lets the thread die on a timeout, and the worker is deaf from then on."""
+        logger.warning("no commands are heard: %s", exc)
+        self._stopping.wait(PAUSE_S)

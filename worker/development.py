@@ -1,0 +1,108 @@
+"""A job while it is developed: its pictures, and when what happened to them."""
+
+import io
+import time
+from collections.abc import Hashable
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contract import identity
+from contract.job import JobResult, PictureRecord, Timings
+from contract.request import JobRequest
+from worker.engine.picture import Developed, Picture
+from worker.engine.sampler import SamplerTable
+
+
+class PictureKey(NamedTuple):
+    """The engine's name for picture `n` of a job."""
+
+    job_id: str
+    n: int
+
+
+class Development:
+    """Collects the pictures of one job until all are stored. Safe for several threads."""
+
+    def __init__(self, job_id: str, request: JobRequest):
+        self.job_id = job_id
+        self.request = request
+        self._taken_at = time.perf_counter()
+        accepted_at = identity.created_at(job_id)
+        self.queue_s = 0.0 if accepted_at is None else max(0.0, time.time() - accepted_at)
+        self.undeveloped = set(range(request.images))
+        """The pictures that the engine still owes; the engine's thread alone keeps it."""
+        self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
+        self._stored_at = self._taken_at
+        self._lock = Lock()
+
+    @property
+    def keys(self) -> list[PictureKey]:
+        return [PictureKey(self.job_id, n) for n in range(self.request.images)]
+
+    def pictures(self, table: SamplerTable) -> list[Picture]:
+        """One for each image asked for; picture n has the seed `seed + n`."""
+        request = self.request
+        return [
+            Picture(
+                key=key,
+                prompt=request.prompt,
+                negative_prompt=request.negative_prompt,
+                guidance=request.guidance,
+                seed=request.seed + key.n,
+                width=request.width,
+                height=request.height,
+                table=table,
+            )
+            for key in self.keys
+        ]
+
+    def share(self, running: dict[Hashable, float]) -> float:
+        """How far the whole job is, from 0 to 1, given how far its running pictures are."""
+        with self._lock:
+            done = len(self._stored)
+        return (done + sum(running.get(key, 0.0) for key in self.keys)) / self.request.images
+
+    def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
+        """Notes that a picture is in the store. The last one brings the job's result."""
+        assert isinstance(developed.key, PictureKey)
+        n = developed.key.n
+        record = PictureRecord(sha256=digest, bytes=size, seed=self.request.seed + n)
+        with self._lock:
+            self._stored[n] = developed, record
+            self._stored_at = time.perf_counter()
+            return self._result() if len(self._stored) == self.request.images else None
+
+    def _result(self) -> JobResult:
+        ordered = [self._stored[n] for n in sorted(self._stored)]
+        developed = [picture for picture, _ in ordered]
+        warnings = dict.fromkeys(text for picture in developed for text in picture.warnings)
+        return JobResult(
+            images=[record for _, record in ordered],
+            warnings=list(warnings),
+            timings=self._timings(developed),
+        )
+
+    def _timings(self, developed: list[Developed]) -> Timings:
+        """Differences of one list of times, so that the phases add up to the total."""
+        joined_at = min(picture.joined_at for picture in developed)
+        denoised_at = max(picture.denoised_at for picture in developed)
+        decoded_at = max(picture.decoded_at for picture in developed)
+        return Timings(
+            queue_s=self.queue_s,
+            join_s=joined_at - self._taken_at,
+            denoise_s=denoised_at - joined_at,
+            decode_s=decoded_at - denoised_at,
+            encode_s=self._stored_at - decoded_at,
+            total_s=self.queue_s + self._stored_at - self._taken_at,
+        )
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """[height, width, 3] RGB to the bytes of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,117 @@
+"""Signs of life, from a thread of their own: a step may take longer than a lease."""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+import redis
+from redis.client import Pipeline
+from rq import worker_registration
+from rq.executions import ExecutionRegistry
+from rq.job import Job, JobStatus
+from rq.suspension import WORKERS_SUSPENDED
+from rq.utils import now, utcformat
+from rq.worker import BaseWorker
+
+from contract.transactions import EXECUTION_TTL_S
+from contract.workers import ModelCard, WorkerCard, announce
+
+INTERVAL_S = 1.0
+WORKER_TTL_S = 15
+MAINTENANCE_INTERVAL_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Every second: says in RQ's records and in ours that the worker lives, keeps its executions
+    from being swept, and looks for jobs that were cancelled without word of it reaching us.
+    Every half minute RQ's own sweep puts the orphans of dead workers back into the queue."""
+
+    def __init__(
+        self,
+        worker: BaseWorker,
+        worker_card: WorkerCard,
+        model_card: ModelCard,
+        cancelled: Callable[[str], None],
+    ):
+        self._worker = worker
+        self._worker_card = worker_card
+        self._model_card = model_card
+        self._cancelled = cancelled
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
+        self._maintained_at = 0.0
+        self.is_suspended = False
+        """Whether `rq suspend` asks all workers to take no more jobs."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread: a dead worker must not be registered again."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        healthy = True
+        while True:
+            try:
+                self._beat()
+                self._maintain()
+                healthy = True
+            except redis.RedisError as error:
+                if healthy:
+                    logger.warning("no heartbeat: %s", error)
+                healthy = False
+            except Exception:
+                logger.exception("no heartbeat")
+            if self._stop.wait(INTERVAL_S):
+                return
+
+    def _beat(self) -> None:
+        worker = self._worker
+        executions = list(worker.executions.values())
+        pipeline = worker.connection.pipeline(transaction=False)
+        self._register(pipeline)
+        for execution in executions:
+            job = Job(execution.job_id, connection=worker.connection, serializer=worker.serializer)
+            job.origin = worker.queues[0].name
+            # Only what is there already is kept: an ended execution must not come back.
+            pipeline.expire(execution.key, EXECUTION_TTL_S)
+            job.started_job_registry.add_execution(
+                execution, pipeline=pipeline, ttl=EXECUTION_TTL_S, xx=True
+            )
+            ExecutionRegistry(execution.job_id, pipeline).add(
+                execution, ttl=EXECUTION_TTL_S, pipeline=pipeline, xx=True
+            )
+        pipeline.exists(WORKERS_SUSPENDED)
+        for execution in executions:
+            pipeline.hget(Job.key_for(execution.job_id), "status")
+        results = pipeline.execute()
+        statuses = results[len(results) - len(executions) :]
+        self.is_suspended = bool(results[len(results) - len(executions) - 1])
+        for execution, status in zip(executions, statuses, strict=True):
+            if status == JobStatus.CANCELED.encode():
+                self._cancelled(execution.job_id)
+        card = self._model_card.model_copy(update={"seen_at": time.time()})
+        announce(worker.connection, self._worker_card, card)
+
+    def _register(self, pipeline: Pipeline) -> None:
+        """The whole record each time, so that one that expired in an outage comes back whole."""
+        worker = self._worker
+        worker.last_heartbeat = now()
+        fields = worker.serialize() | {
+            "state": worker.get_state(),
+            "last_heartbeat": utcformat(worker.last_heartbeat),
+        }
+        pipeline.hset(worker.key, mapping=fields)
+        pipeline.expire(worker.key, WORKER_TTL_S)
+        pipeline.expire(worker.executions_key, EXECUTION_TTL_S)
+        worker_registration.register(worker, pipeline)
+
+    def _maintain(self) -> None:
+        if time.monotonic() - self._maintained_at >= MAINTENANCE_INTERVAL_S:
+            self._maintained_at = time.monotonic()
+            self._worker.clean_registries()

@@ -1,0 +1,56 @@
+"""The worker process."""
+
+import logging
+import sys
+
+import redis
+
+from contract.connections import connect
+from contract.errors import BadSetting
+from contract.queue import model_queue
+from contract.request import GenerateRequest
+from worker.announcement import model_card, worker_card
+from worker.batch_worker import BatchWorker
+from worker.metrics import WorkerMetrics
+from worker.settings import WorkerSettings
+from worker.start import start_engine
+from worker.tables import TableCache
+
+REDIS_TIMEOUT_S = 3.0
+SWITCH_INTERVAL_S = 0.001
+"""A table that is read in a thread must not hold up each of a step's many small calls for the
+5 ms that Python would let it."""
+
+logger = logging.getLogger(__name__)
+
+
+def run_worker(settings: WorkerSettings) -> None:
+    """Loads the model and works until a signal asks for the end.
+
+    Raises:
+        StartupError: a setting or the checkpoint is wrong.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    connection = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
+    try:
+        connection.ping()
+    except redis.RedisError as error:
+        raise BadSetting(f"REDIS_URL: {settings.redis_url} does not answer: {error}.") from error
+    engine = start_engine(settings)
+    tables = TableCache(engine.model.scheduler_config)
+    _prepare_default(tables)
+    metrics = WorkerMetrics(engine, tables)
+    server, port = metrics.serve(settings.metrics_host, settings.metrics_port)
+    try:
+        queue = model_queue(connection, engine.model.name)
+        cards = worker_card(engine, settings, port), model_card(engine, settings)
+        BatchWorker(queue, engine, tables, metrics, settings, *cards).work()
+    finally:
+        server.shutdown()
+        connection.close()
+
+
+def _prepare_default(tables: TableCache) -> None:
+    """The table that most requests want, so that the first of them need not wait for it."""
+    fields = GenerateRequest.model_fields
+    tables.build(fields["sampler"].default, fields["steps"].default)

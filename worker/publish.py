@@ -1,0 +1,117 @@
+"""Pictures to PNG, to the store, to the job's commit: in threads, off the engine's loop."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import TypeVar
+
+import redis
+from redis import Redis
+
+from contract import transactions
+from contract.errors import DarkroomError, ExecutionLost
+from contract.events import write_progress
+from contract.pictures import PictureStore
+from contract.transactions import Claim
+from worker.development import Development, encode_png
+from worker.engine.picture import Developed
+from worker.metrics import WorkerMetrics
+
+PROGRESS_INTERVAL_S = 0.25
+PATIENCE_S = 60.0
+"""How long a finished picture waits for a Redis that is away."""
+
+Outcome = TypeVar("Outcome")
+
+logger = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Ends jobs, and calls `ended` from one of its threads for each that is no more ours."""
+
+    def __init__(
+        self,
+        connection: Redis,
+        store: PictureStore,
+        metrics: WorkerMetrics,
+        threads: int,
+        ended: Callable[[Claim], None],
+    ):
+        self._connection = connection
+        self._store = store
+        self._metrics = metrics
+        self._ended = ended
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
+        self._progress_pool = ThreadPoolExecutor(1, thread_name_prefix="progress")
+        self._progress: Future[None] | None = None
+        self._progress_at = 0.0
+        self._closing = Event()
+
+    def publish(self, claim: Claim, development: Development, developed: Developed) -> None:
+        """Stores a picture of the job; the last one commits the job."""
+        self._pool.submit(self._publish, claim, development, developed)
+
+    def fail(self, claim: Claim, error: DarkroomError) -> None:
+        """Ends the job with an honest error."""
+        self._pool.submit(self._fail, claim, error)
+
+    def note_progress(self, shares: Callable[[], dict[str, float]]) -> None:
+        """Writes how far the jobs are, a few times a second at most; never waits."""
+        now = time.perf_counter()
+        busy = self._progress is not None and not self._progress.done()
+        if busy or now - self._progress_at < PROGRESS_INTERVAL_S:
+            return
+        self._progress_at = now
+        self._progress = self._progress_pool.submit(write_progress, self._connection, shares())
+
+    def close(self) -> None:
+        """Waits for what is being published; nothing waits for an absent Redis any longer."""
+        self._closing.set()
+        self._pool.shutdown()
+        self._progress_pool.shutdown()
+
+    def _publish(self, claim: Claim, development: Development, developed: Developed) -> None:
+        try:
+            png = encode_png(developed.pixels)
+            digest = self._patiently(lambda: self._store.put(png))
+            result = development.store(developed, digest, len(png))
+            if result is not None:
+                self._patiently(lambda: transactions.commit(claim, result))
+                self._metrics.succeeded(result.timings)
+                logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
+                self._ended(claim)
+        except Exception as error:
+            self._could_not_publish(claim, error)
+
+    def _fail(self, claim: Claim, error: DarkroomError) -> None:
+        try:
+            self._patiently(lambda: transactions.fail(claim, error))
+            self._metrics.failed(error.code)
+            logger.warning("job %s: failed with %s: %s", claim.job_id, error.code, error)
+            self._ended(claim)
+        except Exception as failure:
+            self._could_not_publish(claim, failure)
+
+    def _could_not_publish(self, claim: Claim, error: Exception) -> None:
+        """The job is left to whoever has it now, or to the sweep that finds it without an owner."""
+        self._metrics.lost()
+        if isinstance(error, ExecutionLost):
+            logger.info("job %s: %s", claim.job_id, error)
+        else:
+            logger.error("job %s: could not be published", claim.job_id, exc_info=error)
+        self._ended(claim)
+
+    def _patiently(self, call: Callable[[], Outcome]) -> Outcome:
+        """Repeats a call that is safe to repeat while Redis is away, within PATIENCE_S."""
+        give_up_at = time.perf_counter() + PATIENCE_S
+        wait_s = 0.1
+        while True:
+            try:
+                return call()
+            except (redis.ConnectionError, redis.TimeoutError):
+                if self._closing.is_set() or time.perf_counter() > give_up_at:
+                    raise
+                self._closing.wait(wait_s)
+                wait_s = min(2 * wait_s, 2.0)

@@ -1,0 +1,70 @@
+"""The worker's settings."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contract.settings import CommonSettings
+
+
+def _usable_cores() -> int:
+    """The cores that this process may use, which a container may have fewer of than the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+class WorkerSettings(CommonSettings):
+    checkpoint: Annotated[
+        Path, Field(description="A Stable Diffusion folder in diffusers' format.")
+    ] = Path("models/starter")
+    worker_name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{1,100}$",
+            default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+            description="The worker's name in /readyz and `rq info`. Default: host and process id.",
+        ),
+    ]
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")
+    ] = "auto"
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        Field(description="`auto` is float16 on a GPU, else float32."),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Field(
+            ge=1,
+            default_factory=_usable_cores,
+            description="CPU threads of torch. Default: the cores that the process may use; with "
+            "several workers on one machine give each its share.",
+        ),
+    ]
+    max_rows: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            description="Rows of one U-Net call at the native size; a guided picture is two. "
+            "Default: found by measuring at the start.",
+        ),
+    ] = None
+    max_side: Annotated[
+        int | None,
+        Field(ge=8, description="Longest side of a picture, in pixels. Default: twice the native."),
+    ] = None
+    prompt_cache: Annotated[
+        int, Field(ge=0, description="Prompts whose embeddings are remembered.")
+    ] = 512
+    encode_threads: Annotated[
+        int, Field(ge=1, le=64, description="Threads that write PNGs and talk to Redis.")
+    ] = 2
+    metrics_host: Annotated[
+        str, Field(description="Address that the worker's /metrics listens on.")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of the worker's /metrics; 0 takes a free one.")
+    ] = 9464

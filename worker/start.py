@@ -1,0 +1,61 @@
+"""From settings to an engine that is ready."""
+
+import logging
+
+import diffusers
+import torch
+import transformers
+
+from contract.errors import BadSetting
+from worker.engine.budget import RowBudget, measure_budget
+from worker.engine.engine import Engine
+from worker.engine.model import load_model
+from worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+
+def start_engine(settings: WorkerSettings) -> Engine:
+    """Loads the checkpoint and finds the row budget.
+
+    Raises:
+        BadSetting: the device or dtype asked for is not there.
+        BadCheckpoint: the checkpoint is missing or broken.
+    """
+    _quieten_libraries()
+    torch.set_num_threads(settings.threads)
+    device = _device(settings)
+    model = load_model(settings.checkpoint, device, _dtype(settings, device))
+    if settings.max_rows is not None:
+        budget = RowBudget(settings.max_rows, model.native_shape)
+    else:
+        budget, seconds = measure_budget(model)
+        measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
+        logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
+    return Engine(model, budget, settings.prompt_cache)
+
+
+def _quieten_libraries() -> None:
+    """Their progress bars and their remarks on our configurations say nothing to an operator."""
+    diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def _device(settings: WorkerSettings) -> torch.device:
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise BadSetting("DARKROOM_DEVICE is cuda, but torch finds no GPU; set it to auto or cpu.")
+    return torch.device(settings.device)
+
+
+def _dtype(settings: WorkerSettings, device: torch.device) -> torch.dtype:
+    if settings.dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if settings.dtype == "float16" and device.type == "cpu":
+        raise BadSetting("DARKROOM_DTYPE is float16, which a CPU does not do; use float32.")
+    dtype = getattr(torch, settings.dtype)
+    assert isinstance(dtype, torch.dtype)
+    return dtype

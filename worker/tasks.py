@@ -1,0 +1,46 @@
+"""The function behind every job, for a stock `rq worker`: one job at a time, without our loop.
+
+rq worker --worker-class rq.SimpleWorker --serializer rq.serializers.JSONSerializer QUEUE
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from rq import get_current_job
+
+from contract.errors import DarkroomError
+from contract.job import ERROR_FIELD, JobFault
+from contract.pictures import PictureStore
+from contract.queue import job_request
+from contract.settings import load_settings
+from worker.alone import develop_alone
+from worker.development import Development
+from worker.engine.engine import Engine
+from worker.settings import WorkerSettings
+from worker.start import start_engine
+from worker.tables import TableCache
+
+
+def generate(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Develops the pictures of the current RQ job and returns its `JobResult` as JSON."""
+    job = get_current_job()
+    if job is None:
+        raise RuntimeError("worker.tasks.generate runs inside an RQ worker only")
+    settings, engine, tables = _studio()
+    store = PictureStore(job.connection, settings.result_ttl_s)
+    try:
+        development = Development(job.id, job_request({"request": request}))
+        result = develop_alone(engine, tables, development, store.put)
+    except DarkroomError as error:
+        job.connection.hset(job.key, ERROR_FIELD, JobFault.of(error).model_dump_json())
+        raise
+    return result.model_dump(mode="json")
+
+
+@cache
+def _studio() -> tuple[WorkerSettings, Engine, TableCache]:
+    """A stock worker has no main of ours: the first job starts the engine for all."""
+    settings = load_settings(WorkerSettings)
+    engine = start_engine(settings)
+    return settings, engine, TableCache(engine.model.scheduler_config)
