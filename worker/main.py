@@ -35,7 +35,7 @@ def run_worker(settings: WorkerSettings) -> None:
     try:
         connection.ping()
     except redis.RedisError as error:
-        raise BadSetting(f"REDIS_URL: {settings.redis_url} does not answer: {error}.") from error
+        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
     engine = start_engine(settings)
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)

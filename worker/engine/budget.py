@@ -54,7 +54,7 @@ def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
 @torch.inference_mode()
 def unet_seconds(model: Model, rows: int, shape: Shape, repeats: int = REPEATS) -> float:
     """The fastest of `repeats` U-Net calls after a first one that is not counted, in seconds."""
-    latents = torch.zeros(rows, model.latent_channels, *shape, device=model.device)
+    latents = torch.randn(rows, model.latent_channels, *shape).to(model.device)
     timesteps = torch.full((rows,), 500.0, device=model.device)
     width = model.unet.config.cross_attention_dim
     conditioning = torch.zeros(

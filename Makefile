@@ -1,0 +1,55 @@
+# Everything works in .venv/ of this checkout; only Python 3.11 or newer is needed beforehand.
+
+PYTHON ?= python3
+PORT ?= 8000
+METRICS_PORT ?= 9464
+TORCH_BACKEND ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Without a GPU the pinned torch does, which is far smaller where a CPU build can be had.
+CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
+
+.PHONY: install run test check bench gpu-report load up clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "darkroom needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+ifeq ($(TORCH_BACKEND),)
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev]'
+else
+	$(BIN)/python -m pip install --quiet uv
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend=$(TORCH_BACKEND) --editable '.[dev]'
+endif
+	@touch $@
+
+run: install
+	@$(BIN)/darkroom run --port $(PORT) --metrics-port $(METRICS_PORT)
+
+test: install
+	$(BIN)/pytest -m "not slow and not docker"
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python benchmarks/engine.py
+
+gpu-report: install
+	$(BIN)/python benchmarks/gpu_report.py
+
+load: install
+	$(BIN)/python benchmarks/load.py --url http://127.0.0.1:$(PORT)
+
+up:
+	docker compose up --build --detach --wait
+
+clean:
+	rm -rf .venv .data

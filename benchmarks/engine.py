@@ -1,0 +1,283 @@
+"""The engine beside diffusers and beside bare U-Net calls, on one checkpoint in one process.
+
+    python benchmarks/engine.py [--checkpoint models/starter] [--dtype float32] [--json FILE]
+
+(a) diffusers' pipeline, one request after another; (b) diffusers with one static batch of equal
+requests; (c) the engine with CONCURRENT mixed requests in flight; (d) bare U-Net calls. All are
+denoising only, without text encoding and decoding, in seconds per row and evaluation, and taken in
+turns, so that what else the machine does falls on all alike.
+
+Bars: a step of the engine takes at most 1.05 of a bare U-Net call of the same rows; (c) over (a)
+reaches 0.9 of what batching can give, (2-row call / 2) over (16-row call / 16).
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from torch.profiler import ProfilerActivity, profile
+
+from worker.engine.budget import RowBudget, unet_seconds
+from worker.engine.engine import Engine
+from worker.engine.model import Model
+from worker.engine.picture import Picture, StepReport
+from worker.engine.sampler import SamplerTable, build_table, make_scheduler
+from worker.settings import WorkerSettings
+from worker.start import start_engine
+
+CONCURRENT = 8
+ROWS = (1, 2, 4, 8, 16)
+STEP_BAR = 1.05
+BATCHING_BAR = 0.9
+MIX = (
+    ("dpmpp_2m_karras", 20, 7.5),
+    ("euler", 25, 4.0),
+    ("lms", 30, 7.5),
+    ("ddim", 16, 3.0),
+    ("euler_a", 22, 5.0),
+    ("unipc", 18, 7.5),
+    ("dpmpp_2m_sde", 24, 6.0),
+    ("pndm", 28, 9.0),
+)
+PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds per row and evaluation, but for `step_ratio`."""
+
+    one_by_one: float  # (a)
+    static_batch: float  # (b)
+    engine: float  # (c)
+    unet: dict[int, float]  # (d), by rows
+    step_ratio: dict[int, float]  # engine step over bare call, by rows
+
+    @property
+    def gain(self) -> float:
+        return self.one_by_one / self.engine
+
+    @property
+    def ceiling(self) -> float:
+        return self.unet[2] / self.unet[16]
+
+
+class Bench:
+    def __init__(self, engine: Engine):
+        self.model: Model = engine.model
+        self.engine = Engine(self.model, RowBudget(2 * CONCURRENT, self.model.native_shape))
+        self.pipeline = StableDiffusionPipeline(
+            vae=self.model.vae,
+            text_encoder=self.model.text_encoder,
+            tokenizer=self.model.tokenizer,
+            unet=self.model.unet,
+            scheduler=make_scheduler("ddim", self.model.scheduler_config),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.tables = [self._table(name, steps) for name, steps, _ in MIX]
+
+    def round(self) -> Round:
+        return Round(
+            one_by_one=self.one_by_one(),
+            engine=self.mixed(),
+            static_batch=self.static_batch(),
+            unet={
+                rows: unet_seconds(self.model, rows, self.model.native_shape, repeats=5) / rows
+                for rows in ROWS
+            },
+            step_ratio={rows: self.step_ratio(rows) for rows in ROWS if rows > 1},
+        )
+
+    def one_by_one(self) -> float:
+        """(a)"""
+        seconds, work = 0.0, 0
+        for n, (name, steps, guidance) in enumerate(MIX):
+            seconds += self._diffusers(name, steps, guidance, [PROMPTS[n]])
+            work += 2 * len(self.tables[n])
+        return seconds / work
+
+    def static_batch(self) -> float:
+        """(b)"""
+        name, steps, guidance = MIX[0]
+        seconds = self._diffusers(name, steps, guidance, list(PROMPTS[:CONCURRENT]))
+        return seconds / (2 * CONCURRENT * len(self.tables[0]))
+
+    def mixed(self, requests: int = 3 * CONCURRENT) -> float:
+        """(c): a request arrives as one is done; the time counts while all are in flight."""
+        waiting = [self._picture(n) for n in range(requests)]
+        for _ in range(CONCURRENT):
+            self.engine.add(waiting.pop())
+        seconds, work = 0.0, 0
+        while not self.engine.is_idle:
+            report = self._step()
+            if report.rows == 2 * CONCURRENT:
+                seconds += report.step_s
+                work += report.rows
+            for _ in report.developed:
+                if waiting:
+                    self.engine.add(waiting.pop())
+        return seconds / work
+
+    def step_ratio(self, rows: int, steps: int = 12) -> float:
+        """The median of engine steps over the bare calls that they alternate with."""
+        table = self._table("lms", 30)
+        for n in range(rows // 2):
+            self.engine.add(self._picture(n, table))
+        self._step()
+        ratios = []
+        for _ in range(steps):
+            bare = unet_seconds(self.model, rows, self.model.native_shape, repeats=1)
+            ratios.append(self._step().step_s / bare)
+        while not self.engine.is_idle:
+            self._step()
+        return statistics.median(ratios)
+
+    def profile_step(self) -> str:
+        """Where a step's time goes."""
+        for n in range(CONCURRENT):
+            self.engine.add(self._picture(n))
+        self._step()
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            for _ in range(5):
+                self._step()
+        while not self.engine.is_idle:
+            self._step()
+        return str(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=20))
+
+    def _step(self) -> StepReport:
+        report = self.engine.step()
+        if report.spoiled:
+            raise report.spoiled[0].error
+        return report
+
+    def _table(self, sampler: str, steps: int) -> SamplerTable:
+        return build_table(sampler, steps, self.model.scheduler_config)
+
+    def _picture(self, n: int, table: SamplerTable | None = None) -> Picture:
+        width, height = self.model.native_size
+        return Picture(
+            key=n,
+            prompt=PROMPTS[n % len(PROMPTS)],
+            negative_prompt="",
+            guidance=MIX[n % len(MIX)][2],
+            seed=n,
+            width=width,
+            height=height,
+            table=table or self.tables[n % len(MIX)],
+        )
+
+    def _diffusers(self, name: str, steps: int, guidance: float, prompts: list[str]) -> float:
+        """Seconds of one call of the pipeline on prompts that are encoded beforehand."""
+        encode = self.engine.prompts.encode
+        embeddings = torch.stack([encode(prompt).embedding for prompt in prompts])
+        self.pipeline.scheduler = make_scheduler(name, self.model.scheduler_config)
+        began = time.perf_counter()
+        self.pipeline(
+            prompt_embeds=embeddings,
+            negative_prompt_embeds=encode("").embedding.expand_as(embeddings).contiguous(),
+            guidance_scale=guidance,
+            num_inference_steps=steps,
+            generator=[torch.Generator().manual_seed(n) for n in range(len(prompts))],
+            output_type="latent",
+        )
+        return time.perf_counter() - began
+
+
+def summary(rounds: Sequence[Round]) -> dict[str, object]:
+    """Medians over the rounds; ratios are medians of each round's own."""
+    step_ratio = {
+        rows: statistics.median(each.step_ratio[rows] for each in rounds)
+        for rows in rounds[0].step_ratio
+    }
+    gain = statistics.median(each.gain for each in rounds)
+    share = statistics.median(each.gain / each.ceiling for each in rounds)
+    worst = max(step_ratio.values())
+    return {
+        "one_by_one_ms": 1000 * statistics.median(each.one_by_one for each in rounds),
+        "static_batch_ms": 1000 * statistics.median(each.static_batch for each in rounds),
+        "engine_ms": 1000 * statistics.median(each.engine for each in rounds),
+        "unet_ms": {
+            rows: 1000 * statistics.median(each.unet[rows] for each in rounds) for rows in ROWS
+        },
+        "step_ratio": step_ratio,
+        "gain": gain,
+        "ceiling": statistics.median(each.ceiling for each in rounds),
+        "share_of_ceiling": share,
+        "step_bar": "PASS" if worst <= STEP_BAR else "MISS",
+        "batching_bar": "PASS" if share >= BATCHING_BAR else "MISS",
+    }
+
+
+def machine() -> dict[str, object]:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":", 1)[1].strip() if names else cpu
+    return {
+        "cpu": cpu,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def show(result: dict[str, object]) -> None:
+    unet, ratios = result["unet_ms"], result["step_ratio"]
+    assert isinstance(unet, dict)
+    assert isinstance(ratios, dict)
+    print("\nmilliseconds per row and evaluation (median)")
+    print(f"  (a) diffusers, one by one       {result['one_by_one_ms']:8.2f}")
+    print(f"  (b) diffusers, static batch     {result['static_batch_ms']:8.2f}")
+    print(f"  (c) engine, {CONCURRENT} mixed in flight   {result['engine_ms']:8.2f}")
+    for rows, milliseconds in unet.items():
+        print(f"  (d) bare U-Net, {rows:2d} rows         {milliseconds:8.2f}")
+    print(f"\nengine step over bare U-Net call (bar: at most {STEP_BAR}): {result['step_bar']}")
+    for rows, ratio in ratios.items():
+        print(f"  {rows:2d} rows  {ratio:.3f}")
+    print(
+        f"\n(c) over (a): {result['gain']:.2f}; batching can give {result['ceiling']:.2f}; share "
+        f"{result['share_of_ceiling']:.2f} (bar: at least {BATCHING_BAR}): {result['batching_bar']}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
+    parser.add_argument("--dtype", default="auto", help="float32, float16 or bfloat16")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="file to write the result to")
+    options = parser.parse_args()
+    chosen = {"threads": options.threads} if options.threads else {}
+    settings = WorkerSettings(
+        checkpoint=options.checkpoint, dtype=options.dtype, max_rows=2 * CONCURRENT, **chosen
+    )
+    bench = Bench(start_engine(settings))
+    facts = machine() | {"dtype": str(bench.model.dtype), "checkpoint": bench.model.name}
+    print(", ".join(f"{name}: {value}" for name, value in facts.items() if value))
+    bench.round()  # warms everything up
+    rounds = []
+    for n in range(options.rounds):
+        rounds.append(bench.round())
+        print(f"round {n + 1} of {options.rounds}: (c) over (a) {rounds[-1].gain:.2f}", flush=True)
+    result = summary(rounds)
+    show(result)
+    if "MISS" in (result["step_bar"], result["batching_bar"]):
+        print("\nwhere a step's time goes:\n" + bench.profile_step())
+    if options.json:
+        content = {"machine": facts, "result": result, "rounds": [asdict(r) for r in rounds]}
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

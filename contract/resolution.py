@@ -1,0 +1,60 @@
+"""From what was asked to what will be drawn: defaults filled in, and held against the model."""
+
+import secrets
+
+from contract.errors import UnsupportedSampler, UnsupportedSize, UnsupportedSteps
+from contract.request import MOST_SEED, GenerateRequest, JobRequest
+from contract.workers import ModelCard
+
+
+def resolve(request: GenerateRequest, model: ModelCard) -> JobRequest:
+    """The request with nothing left open, for a model that can do it.
+
+    Raises:
+        UnsupportedSampler: the model cannot use the sampler at all.
+        UnsupportedSteps: the sampler takes fewer steps on this model.
+        UnsupportedSize: the model does not draw this size.
+    """
+    _check_sampler(request, model)
+    return JobRequest(
+        **request.model_dump(exclude={"model", "seed", "width", "height"}),
+        model=model.id,
+        seed=_seed(request),
+        width=_side(request.width, "width", model.width, model),
+        height=_side(request.height, "height", model.height, model),
+    )
+
+
+def _check_sampler(request: GenerateRequest, model: ModelCard) -> None:
+    card = model.samplers[request.sampler]
+    if card.refusal is not None:
+        usable = [name for name, other in model.samplers.items() if other.refusal is None]
+        raise UnsupportedSampler(
+            f"{model.id} cannot use {request.sampler}: {card.refusal}; "
+            f"it can use {', '.join(usable)}.",
+            field="sampler",
+            allowed=usable,
+        )
+    if request.steps > card.max_steps:
+        raise UnsupportedSteps(
+            f"{request.sampler} takes at most {card.max_steps} steps on {model.id}.",
+            field="steps",
+        )
+
+
+def _side(asked: int | None, field: str, native: int, model: ModelCard) -> int:
+    side = native if asked is None else asked
+    if not model.min_side <= side <= model.max_side or side % model.side_multiple:
+        raise UnsupportedSize(
+            f"{model.id} draws sides of {model.min_side} to {model.max_side} pixels in multiples "
+            f"of {model.side_multiple}; its native size is {model.width}x{model.height}.",
+            field=field,
+        )
+    return side
+
+
+def _seed(request: GenerateRequest) -> int:
+    """One at random where none was given, low enough for the last picture's to exist."""
+    if request.seed is not None:
+        return request.seed
+    return secrets.randbelow(MOST_SEED + 2 - request.images)

@@ -1,0 +1,5 @@
+"""`python -m darkroom` is the console command."""
+
+from darkroom.cli import main
+
+main()

@@ -1,0 +1,136 @@
+"""The `darkroom` command. It imports the other packages only inside the command that needs them."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from contract.errors import DarkroomError
+from contract.settings import load_settings
+
+DEFAULT_PORT = 8000
+DEFAULT_METRICS_PORT = 9464
+
+REQUEST_FIELDS: Mapping[str, type] = {
+    "prompt": str,
+    "negative_prompt": str,
+    "guidance": float,
+    "steps": int,
+    "sampler": str,
+    "seed": int,
+    "width": int,
+    "height": int,
+    "images": int,
+    "model": str,
+}
+"""The fields of a request as options; their bounds are the contract's."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; a mistake of the caller's is one sentence and exit code 2."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        options.command(options)
+    except DarkroomError as error:
+        sys.exit(_complain(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(error: DarkroomError) -> int:
+    sys.stderr.write(f"darkroom: {error}\n")
+    return 2
+
+
+def _run(options: argparse.Namespace) -> None:
+    from darkroom.run import run_all
+
+    run_all(port=options.port, metrics_port=options.metrics_port, data=options.data)
+
+
+def _api(options: argparse.Namespace) -> None:
+    from app.main import serve
+    from app.settings import AppSettings
+
+    serve(load_settings(AppSettings, host=options.host, port=options.port))
+
+
+def _worker(options: argparse.Namespace) -> None:
+    from worker.main import run_worker
+    from worker.settings import WorkerSettings
+
+    run_worker(
+        load_settings(
+            WorkerSettings,
+            worker_name=options.name,
+            checkpoint=options.checkpoint,
+            metrics_port=options.metrics_port,
+        )
+    )
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from darkroom.generate import generate
+
+    given = {name: getattr(options, name) for name in REQUEST_FIELDS}
+    asked = {name: value for name, value in given.items() if value is not None}
+    generate(asked, output=options.output, url=options.url, in_process=options.in_process)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="darkroom", description="A self-hosted text-to-image service."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="Redis, API and worker on this machine, all in one")
+    run.add_argument("--port", type=int, default=DEFAULT_PORT, help="the API's (default: 8000)")
+    run.add_argument(
+        "--metrics-port",
+        type=int,
+        default=DEFAULT_METRICS_PORT,
+        help="the worker's /metrics (default: 9464)",
+    )
+    run.add_argument(
+        "--data",
+        type=Path,
+        default=Path(".data"),
+        help="where the embedded Redis keeps its data when REDIS_URL is unset (default: .data)",
+    )
+    run.set_defaults(command=_run)
+
+    api = commands.add_parser("api", help="the HTTP side")
+    api.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    api.add_argument("--port", type=int, help="port to listen on (default: 8000)")
+    api.set_defaults(command=_api)
+
+    worker = commands.add_parser("worker", help="the GPU side")
+    worker.add_argument("--name", help="the worker's name (default: host and process id)")
+    worker.add_argument("--checkpoint", type=Path, help="a Stable Diffusion folder")
+    worker.add_argument("--metrics-port", type=int, help="its /metrics (default: 9464)")
+    worker.set_defaults(command=_worker)
+
+    generate = commands.add_parser("generate", help="make a picture from a prompt")
+    _add_request(generate)
+    generate.add_argument(
+        "-o", "--output", type=Path, default=Path("picture.png"), help="PNG file to write"
+    )
+    generate.add_argument(
+        "--url", help=f"a running service (default: http://127.0.0.1:{DEFAULT_PORT} if it is up)"
+    )
+    generate.add_argument(
+        "--in-process", action="store_true", help="ask no service; load the model here"
+    )
+    generate.set_defaults(command=_generate)
+    return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt")
+    for name, kind in REQUEST_FIELDS.items():
+        if name != "prompt":
+            parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
