@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
 from torch.profiler import ProfilerActivity, profile
 
 from worker.engine.budget import RowBudget, unet_seconds
@@ -70,6 +69,9 @@ class Round:
 
 class Bench:
     def __init__(self, engine: Engine):
+        # Imported once the libraries are quiet: it remarks on image processors that we do not use.
+        from diffusers import StableDiffusionPipeline
+
         self.model: Model = engine.model
         self.engine = Engine(self.model, RowBudget(2 * CONCURRENT, self.model.native_shape))
         self.pipeline = StableDiffusionPipeline(

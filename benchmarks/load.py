@@ -1,0 +1,88 @@
+"""Load on a running service: closed-loop users that each post, poll and post again.
+
+    python benchmarks/load.py --url http://127.0.0.1:8000 [--users 8] [--requests 64]
+
+Prints the latency from POST to the end of the job, and pictures per second. It asks no address but
+the one given.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import time
+from pathlib import Path
+
+import httpx
+
+SAMPLERS = ("dpmpp_2m_karras", "euler", "ddim", "unipc", "euler_a")
+PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
+POLL_S = 0.05
+LIMIT_S = 600.0
+
+
+async def user(client: httpx.AsyncClient, seeds: list[int], seconds: list[float]) -> None:
+    """Works off the seeds; each decides the whole request."""
+    while seeds:
+        choice = random.Random(seeds.pop())
+        body = {
+            "prompt": choice.choice(PROMPTS),
+            "steps": choice.randint(10, 30),
+            "sampler": choice.choice(SAMPLERS),
+            "seed": choice.randrange(2**32),
+        }
+        began = time.perf_counter()
+        answer = await client.post("/generate", json=body)
+        answer.raise_for_status()
+        job = answer.json()
+        while job["state"] in ("queued", "running"):
+            if time.perf_counter() - began > LIMIT_S:
+                raise TimeoutError(f"job {job['id']} did not end within {LIMIT_S:.0f} s")
+            await asyncio.sleep(POLL_S)
+            job = (await client.get(f"/jobs/{job['id']}")).raise_for_status().json()
+        if job["state"] != "succeeded":
+            raise RuntimeError(f"job {job['id']} {job['state']}: {job['error']}")
+        seconds.append(time.perf_counter() - began)
+        print(f"\r{len(seconds)} done", end="", flush=True)
+
+
+async def run(url: str, users: int, requests: int) -> dict[str, float]:
+    seeds, seconds = list(range(requests)), []
+    async with httpx.AsyncClient(base_url=url, timeout=30.0) as client:
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(users):
+                group.create_task(user(client, seeds, seconds))
+        elapsed = time.perf_counter() - began
+    ranks = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {
+        "users": users,
+        "requests": requests,
+        "pictures_per_s": requests / elapsed,
+        "p50_s": ranks[49],
+        "p95_s": ranks[94],
+        "p99_s": ranks[98],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--users", type=int, default=8)
+    parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--json", type=Path, help="file to write the result to")
+    options = parser.parse_args()
+    try:
+        result = asyncio.run(run(options.url, options.users, options.requests))
+    except* httpx.ConnectError:
+        parser.exit(1, f"no service answers at {options.url}; start one with `make run`\n")
+    print()
+    for name, value in result.items():
+        print(f"{name:16} {value:8.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
