@@ -1,0 +1,236 @@
+import io
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from redis import Redis
+from rq import Queue
+from rq.command import send_command, send_stop_job_command
+from rq.executions import ExecutionRegistry
+from rq.job import Job
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
+from rq.suspension import resume, suspend
+from rq.worker import BaseWorker
+
+from contract import transactions
+from contract.job import JobRecord, JobState, read_job
+from contract.pictures import PictureStore
+from contract.workers import known_models, live_workers
+from tests.reference import Wish, develop
+from tests.waiting import job_in, until
+from tests.worker.conftest import MODEL, Ask, running
+from worker.batch_worker import BatchWorker
+from worker.engine.engine import Engine
+
+LONG = 150
+"""Steps of a job that is still running when a test looks at it."""
+
+
+def pixels(connection: Redis, record: JobRecord, n: int = 0) -> np.ndarray:
+    assert record.result is not None, record.error
+    content = PictureStore(connection, 600).get(record.result.images[n].sha256)
+    assert content is not None
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def assert_same_picture(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
+def registry(kind: type[Any], jobs: Queue) -> list[str]:
+    ids: list[str] = kind(queue=jobs).get_job_ids(cleanup=False)
+    return ids
+
+
+def test_a_job_becomes_the_picture_that_diffusers_makes(
+    worker: BatchWorker, ask: Ask, connection: Redis, engine: Engine
+) -> None:
+    job_id = ask(sampler="dpmpp_2m_sde", steps=10, guidance=5.0, seed=7)
+    record = job_in(connection, job_id)
+    wish = Wish(sampler="dpmpp_2m_sde", steps=10, guidance=5.0, seed=7)
+    assert record.state is JobState.SUCCEEDED
+    assert_same_picture(pixels(connection, record), develop(engine.model, wish).pixels[0])
+
+
+def test_several_images_have_the_seeds_that_follow(
+    worker: BatchWorker, ask: Ask, connection: Redis, engine: Engine
+) -> None:
+    record = job_in(connection, ask(images=3, seed=40))
+    expected = develop(engine.model, Wish(seed=40), images=3).pixels
+    assert record.result is not None
+    assert [image.seed for image in record.result.images] == [40, 41, 42]
+    for n in range(3):
+        assert_same_picture(pixels(connection, record, n), expected[n])
+
+
+def test_a_short_job_that_comes_later_ends_before_a_long_one(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    long = ask(steps=LONG)
+    job_in(connection, long, JobState.RUNNING)
+    assert job_in(connection, ask(steps=2)).state is JobState.SUCCEEDED
+    assert job_in(connection, long, JobState.RUNNING).progress is not None
+    assert job_in(connection, long).state is JobState.SUCCEEDED
+
+
+def test_the_phases_of_a_job_add_up_to_its_total(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    record = job_in(connection, ask(images=2))
+    assert record.result is not None
+    phases = record.result.timings.model_dump()
+    total = phases.pop("total_s")
+    assert sum(phases.values()) == pytest.approx(total)
+    assert all(seconds >= 0 for seconds in phases.values())
+
+
+def test_cancelling_jobs_of_a_batch_leaves_the_neighbours_pictures_as_they_are(
+    worker: BatchWorker, ask: Ask, connection: Redis, engine: Engine
+) -> None:
+    doomed = [ask(steps=LONG, seed=seed) for seed in (1, 2)]
+    kept = ask(steps=40, seed=3)
+    for job_id in (*doomed, kept):
+        job_in(connection, job_id, JobState.RUNNING)
+    for job_id in doomed:
+        transactions.cancel(connection, job_id)
+    assert [job_in(connection, job_id).state for job_id in doomed] == [JobState.CANCELLED] * 2
+    record = job_in(connection, kept)
+    expected = develop(engine.model, Wish(steps=40, seed=3)).pixels[0]
+    assert_same_picture(pixels(connection, record), expected)
+    until(lambda: worker.engine.is_idle)
+    until(lambda: not worker.executions)
+
+
+def test_a_cancelled_job_that_waits_is_never_begun(
+    make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
+) -> None:
+    cancelled, other = ask(), ask()
+    transactions.cancel(connection, cancelled)
+    with running(make_worker()):
+        assert job_in(connection, other).state is JobState.SUCCEEDED
+    record = job_in(connection, cancelled)
+    assert (record.state, record.started_at) == (JobState.CANCELLED, None)
+
+
+def test_rqs_own_stop_command_ends_any_job_of_the_batch(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    ids = [ask(steps=LONG, seed=seed) for seed in (1, 2)]
+    for job_id in ids:
+        job_in(connection, job_id, JobState.RUNNING)
+    send_stop_job_command(connection, ids[1], serializer=JSONSerializer)
+    assert job_in(connection, ids[1]).state is JobState.CANCELLED
+    assert job_in(connection, ids[0]).state is JobState.SUCCEEDED
+
+
+def test_what_diffusers_refuses_fails_that_job_alone_with_a_code(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    neighbour = ask(steps=LONG)
+    record = job_in(connection, ask(sampler="lcm", steps=90))
+    assert record.error is not None
+    assert record.error.code == "sampler_refused"
+    assert "50" in record.error.detail
+    assert job_in(connection, neighbour).state is JobState.SUCCEEDED
+
+
+def test_a_job_that_is_not_a_request_fails_with_a_code(
+    worker: BatchWorker, jobs: Queue, connection: Redis
+) -> None:
+    job = jobs.enqueue_call("worker.tasks.generate", kwargs={"request": {"prompt": 3}})
+    failed = until(lambda: Job.fetch(job.id, connection, JSONSerializer).is_failed)
+    assert failed
+    assert b"malformed_job" in connection.hget(job.key, "error")
+
+
+def test_a_result_whose_job_has_moved_on_is_not_written(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    job_id = ask(steps=LONG)
+    job_in(connection, job_id, JobState.RUNNING)
+    connection.hset(Job.key_for(job_id), "execution_id", "another")
+    until(lambda: not worker.executions)
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert (record.state, record.result) == (JobState.RUNNING, None)
+
+
+def test_rqs_records_are_true_while_jobs_run_and_after(
+    worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    ids = [ask(steps=LONG, seed=seed) for seed in range(3)]
+    for job_id in ids:
+        job_in(connection, job_id, JobState.RUNNING)
+    [seen] = BaseWorker.all(connection, serializer=JSONSerializer)
+    until(lambda: connection.hget(seen.key, "state") == b"busy")
+    assert sorted(registry(StartedJobRegistry, jobs)) == sorted(ids)
+    assert seen.current_execution_count == 3
+    refused = ask(sampler="lcm", steps=90)
+    for job_id in (*ids, refused):
+        job_in(connection, job_id)
+    until(lambda: not worker.executions)
+    assert sorted(registry(FinishedJobRegistry, jobs)) == sorted(ids)
+    assert registry(FailedJobRegistry, jobs) == [refused]
+    assert registry(StartedJobRegistry, jobs) == []
+    seen.refresh()
+    assert (seen.successful_job_count, seen.failed_job_count) == (3, 1)
+    assert seen.current_execution_count == 0
+    assert ExecutionRegistry(ids[0], connection).get_execution_ids() == []
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_a_stop_puts_what_is_not_done_back_at_the_front(
+    make_worker: Callable[[], BatchWorker], ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    with running(make_worker()):
+        begun = [ask(steps=LONG, seed=seed) for seed in range(3)]
+        for job_id in begun:
+            job_in(connection, job_id, JobState.RUNNING)
+        suspend(connection)
+        later = ask()
+    resume(connection)
+    assert jobs.get_job_ids() == [*begun, later]
+    assert {read_job(connection, job_id).state for job_id in begun} == {JobState.QUEUED}
+    assert live_workers(connection) == []
+    with running(make_worker()):
+        assert job_in(connection, begun[0]).state is JobState.SUCCEEDED
+
+
+def test_rqs_shutdown_command_stops_the_worker(
+    make_worker: Callable[[], BatchWorker], connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The command is a signal to the process, which here is the test's own.
+    worker = make_worker()
+    before = signal.signal(signal.SIGINT, worker.request_stop)
+    try:
+        with running(worker):
+            send_command(connection, worker.name, "shutdown")
+            until(lambda: not live_workers(connection) and worker.death_date is not None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_suspended_worker_takes_no_jobs(
+    make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
+) -> None:
+    suspend(connection)
+    worker = make_worker()
+    with running(worker):
+        until(lambda: worker._heartbeat.is_suspended)
+        job_id = ask()
+        assert read_job(connection, job_id).state is JobState.QUEUED
+        resume(connection)
+        assert job_in(connection, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_worker_says_what_it_holds(worker: BatchWorker, connection: Redis) -> None:
+    [card] = until(lambda: live_workers(connection))
+    assert (card.name, card.model, card.device, card.rows) == ("test", MODEL, "cpu", 16)
+    model = known_models(connection)[MODEL]
+    assert (model.width, model.height, model.token_limit) == (64, 64, 77)
+    assert model.samplers["lcm"].max_steps == 50
