@@ -94,6 +94,7 @@ class BatchWorker(BaseWorker):
         """
         self.bootstrap()
         self._install_signal_handlers()
+        self.set_state(WorkerStatus.IDLE)
         self._heartbeat.start()
         try:
             while not self._stopping.is_set():

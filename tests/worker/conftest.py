@@ -32,7 +32,7 @@ Ask = Callable[..., str]
 def settings(tmp_path_factory: pytest.TempPathFactory) -> WorkerSettings:
     checkpoint = build_checkpoint(tmp_path_factory.mktemp("models") / MODEL)
     return WorkerSettings(
-        checkpoint=checkpoint, worker_name="test", threads=2, max_rows=16, device="cpu"
+        checkpoint=checkpoint, worker_name="test", threads=1, max_rows=16, device="cpu"
     )
 
 

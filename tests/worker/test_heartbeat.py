@@ -1,0 +1,41 @@
+from redis import Redis
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+
+from contract.job import JobState
+from tests.waiting import job_in, until
+from tests.worker.conftest import Ask
+from worker.batch_worker import BatchWorker
+
+
+def test_a_record_that_expired_in_an_outage_comes_back_whole(
+    worker: BatchWorker, connection: Redis
+) -> None:
+    until(lambda: connection.hget(worker.key, "state"))
+    connection.delete(worker.key)
+    connection.srem("rq:workers", worker.key)
+    until(lambda: connection.sismember("rq:workers", worker.key))
+    [seen] = BaseWorker.all(connection, serializer=JSONSerializer)
+    assert seen.name == worker.name
+    assert seen.get_state() == "idle"
+    assert 0 < connection.ttl(worker.key) <= 15
+
+
+def test_a_cancellation_that_was_not_heard_is_found(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    job_id = ask(steps=150, images=4)
+    job_in(connection, job_id, JobState.RUNNING)
+    connection.hset(Job.key_for(job_id), "status", JobStatus.CANCELED)
+    until(lambda: worker.engine.is_idle and not worker.executions)
+    assert job_in(connection, job_id).state is JobState.CANCELLED
+
+
+def test_running_jobs_keep_rqs_lease(worker: BatchWorker, ask: Ask, connection: Redis) -> None:
+    job_id = ask(steps=150, images=4)
+    job_in(connection, job_id, JobState.RUNNING)
+    [execution] = worker.executions.values()
+    connection.expire(execution.key, 5)
+    until(lambda: connection.ttl(execution.key) > 5)
+    job_in(connection, job_id)

@@ -1,0 +1,47 @@
+import pytest
+
+from contract.errors import BadCheckpoint, BadSetting
+from contract.settings import load_settings
+from worker.settings import WorkerSettings
+from worker.start import start_engine
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DARKROOM_THREADS", "many"),
+        ("DARKROOM_DTYPE", "float8"),
+        ("DARKROOM_MAX_ROWS", "1"),
+        ("DARKROOM_WORKER_NAME", "a name with spaces"),
+        ("REDIS_URL", "http://127.0.0.1"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_its_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting, match=f"^{name}: "):
+        load_settings(WorkerSettings)
+
+
+def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_WORKER_NAME", "from-outside")
+    assert load_settings(WorkerSettings, worker_name="given").worker_name == "given"
+    assert load_settings(WorkerSettings, worker_name=None).worker_name == "from-outside"
+
+
+def test_fp16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(BadSetting, match="DARKROOM_DTYPE"):
+        start_engine(WorkerSettings(device="cpu", dtype="float16", threads=1))
+
+
+def test_a_checkpoint_that_is_not_there_is_named(settings: WorkerSettings) -> None:
+    missing = settings.checkpoint.parent / "nowhere"
+    with pytest.raises(BadCheckpoint, match=r"nowhere does not exist\. DARKROOM_CHECKPOINT"):
+        start_engine(settings.model_copy(update={"checkpoint": missing}))
+
+
+def test_the_row_budget_is_measured_unless_it_is_set(settings: WorkerSettings) -> None:
+    assert start_engine(settings).budget.native_rows == 16
+    measured = start_engine(settings.model_copy(update={"max_rows": None}))
+    assert measured.budget.native_rows >= 2

@@ -1,0 +1,52 @@
+"""A stock `rq worker` with the same settings runs the same jobs, one by one."""
+
+import os
+import subprocess
+import sys
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from contract.job import JobState, read_job
+from tests.reference import Wish, develop
+from tests.worker.conftest import Ask
+from tests.worker.test_batch_worker import assert_same_picture, pixels
+from worker.engine.engine import Engine
+from worker.settings import WorkerSettings
+
+
+def test_a_stock_worker_runs_the_same_jobs(
+    ask: Ask,
+    jobs: Queue,
+    connection: Redis,
+    redis_url: str,
+    engine: Engine,
+    settings: WorkerSettings,
+) -> None:
+    drawn, refused = ask(seed=5, images=2), ask(sampler="lcm", steps=99)
+    command = ["worker", "--burst", "--url", redis_url, "--worker-class", "rq.SimpleWorker"]
+    command += ["--serializer", "rq.serializers.JSONSerializer", jobs.name]
+    environment = os.environ | {
+        "DARKROOM_CHECKPOINT": str(settings.checkpoint),
+        "DARKROOM_THREADS": "1",
+        "DARKROOM_MAX_ROWS": "16",
+    }
+    subprocess.run(
+        [sys.executable, "-m", "rq.cli", *command],
+        env=environment,
+        check=True,
+        timeout=120,
+    )
+    record = read_job(connection, drawn)
+    assert record is not None
+    assert record.state is JobState.SUCCEEDED
+    expected = develop(engine.model, Wish(seed=5), images=2).pixels
+    for n in range(2):
+        assert_same_picture(pixels(connection, record, n), expected[n])
+    failed = read_job(connection, refused)
+    assert failed is not None
+    assert failed.error is not None
+    assert failed.error.code == "sampler_refused"
+    assert "sampler_refused" not in Job.fetch(drawn, connection, JSONSerializer).description
