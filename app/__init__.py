@@ -1,0 +1,1 @@
+"""The HTTP side: requests come in, are judged, and wait in Redis. Never loads torch."""

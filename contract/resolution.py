@@ -26,18 +26,19 @@ def resolve(request: GenerateRequest, model: ModelCard) -> JobRequest:
 
 
 def _check_sampler(request: GenerateRequest, model: ModelCard) -> None:
-    card = model.samplers[request.sampler]
-    if card.refusal is not None:
+    card = model.samplers.get(request.sampler)
+    if card is None or card.refusal is not None:
         usable = [name for name, other in model.samplers.items() if other.refusal is None]
+        reason = card.refusal if card is not None else "its workers do not offer it"
         raise UnsupportedSampler(
-            f"{model.id} cannot use {request.sampler}: {card.refusal}; "
-            f"it can use {', '.join(usable)}.",
+            f"Model {model.id} cannot use {request.sampler}: {reason}. "
+            f"Samplers that work are {', '.join(usable)}.",
             field="sampler",
             allowed=usable,
         )
     if request.steps > card.max_steps:
         raise UnsupportedSteps(
-            f"{request.sampler} takes at most {card.max_steps} steps on {model.id}.",
+            f"{request.sampler} takes at most {card.max_steps} steps with model {model.id}.",
             field="steps",
         )
 
@@ -46,8 +47,8 @@ def _side(asked: int | None, field: str, native: int, model: ModelCard) -> int:
     side = native if asked is None else asked
     if not model.min_side <= side <= model.max_side or side % model.side_multiple:
         raise UnsupportedSize(
-            f"{model.id} draws sides of {model.min_side} to {model.max_side} pixels in multiples "
-            f"of {model.side_multiple}; its native size is {model.width}x{model.height}.",
+            f"{field} must be a multiple of {model.side_multiple} from {model.min_side} to "
+            f"{model.max_side} pixels for model {model.id}.",
             field=field,
         )
     return side

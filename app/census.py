@@ -1,0 +1,56 @@
+"""Which models and workers there are, as they announced themselves."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+from redis import Redis
+
+from app.backend import Backend
+from contract.workers import ModelCard, WorkerCard, known_models, live_workers
+
+MAX_AGE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    models: Mapping[str, ModelCard]  # by id, with or without a live worker
+    workers: Sequence[WorkerCard]  # live ones, by name
+
+    def live_count(self) -> Counter[str]:
+        """How many live workers hold each model."""
+        return Counter(worker.model for worker in self.workers)
+
+    def default_model(self, preferred: str | None) -> ModelCard | None:
+        """The model of a request that names none: the preferred one, else the only one, else the
+        only one with a live worker; None where that leaves a choice."""
+        if preferred is not None:
+            return self.models.get(preferred)
+        if len(self.models) == 1:
+            return next(iter(self.models.values()))
+        live = self.live_count().keys() & self.models.keys()
+        return self.models[live.pop()] if len(live) == 1 else None
+
+
+def take_census(connection: Redis) -> Census:
+    return Census(known_models(connection), live_workers(connection))
+
+
+class RecentCensus:
+    """A census of at most MAX_AGE_S ago, so that a request costs no round trip for it."""
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+        self._lock = anyio.Lock()
+        self._census = Census({}, ())
+        self._taken_at = float("-inf")
+
+    async def get(self) -> Census:
+        async with self._lock:
+            # A service without models is about to get one: its first user should not wait for it.
+            if not self._census.models or time.monotonic() - self._taken_at > MAX_AGE_S:
+                self._census = await self._backend.call(take_census)
+                self._taken_at = time.monotonic()
+            return self._census

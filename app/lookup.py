@@ -1,0 +1,25 @@
+"""Finding a job by the id that a caller names."""
+
+import time
+
+from app.services import Services
+from contract import identity
+from contract.errors import JobExpired, JobNotFound
+from contract.job import JobRecord, read_job
+
+
+async def find_job(services: Services, job_id: str) -> JobRecord:
+    """
+    Raises:
+        JobNotFound: there never was such a job, as far as its id tells.
+        JobExpired: there may have been, so long ago that it would no longer be kept.
+    """
+    created_at = identity.created_at(job_id)
+    if created_at is None:
+        raise JobNotFound("That is not the id of a job.")
+    record = await services.backend.call(read_job, job_id)
+    if record is not None:
+        return record
+    if created_at + services.settings.result_ttl_s < time.time():
+        raise JobExpired(f"Job {job_id} is no longer kept.")
+    raise JobNotFound(f"There is no job {job_id}.")

@@ -1,0 +1,91 @@
+"""Builds the HTTP side and serves it."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.backend import Backend
+from app.body_limit import BodyLimit
+from app.census import RecentCensus
+from app.metrics import AppMetrics, RequestMetrics
+from app.problems import handle_problems
+from app.responses import only_problem_media
+from app.routes import generate, health, jobs, metrics, models, pictures
+from app.services import Services
+from app.settings import AppSettings
+from app.waiting import Endings
+from contract.errors import BadSetting
+
+GRACE_S = 10
+DESCRIPTION = "POST a prompt, get a PNG. Errors are problem documents (RFC 9457)."
+    "POST a prompt, get a PNG. Errors are RFC 9457 problem documents with a stable `code`."
+)
+
+
+def create_app(settings: AppSettings) -> FastAPI:
+    """The app, with nothing shared between two of them but Redis."""
+    backend = Backend(settings.redis_url)
+    services = Services(
+        settings=settings,
+        backend=backend,
+        census=RecentCensus(backend),
+        endings=Endings(settings.redis_url, backend),
+        metrics=AppMetrics(backend.connection),
+    )
+    app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
+    app.state.services = services
+    app.state.metrics = services.metrics
+    for noun in (generate, jobs, pictures, models, health, metrics):
+        app.include_router(noun.router)
+    handle_problems(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestMetrics, metrics=services.metrics)
+    app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    async with services.endings.listening():
+        yield
+    services.backend.close()
+
+
+def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = only_problem_media(build())
+    return app.openapi_schema
+
+
+def serve(settings: AppSettings) -> None:
+    """Serves until a signal asks for the end.
+
+    Raises:
+        BadSetting: the address cannot be listened on.
+    """
+    with _listen(settings) as listener:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(settings: AppSettings) -> socket.socket:
+    """Before anything else starts, so that a taken port is one sentence."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise BadSetting(
+            f"DARKROOM_HOST and DARKROOM_PORT: {settings.host}:{settings.port} cannot be listened "
+            f"on: {error.strerror or error}."
+        ) from error

@@ -1,0 +1,125 @@
+"""What the API shows to Prometheus: its own figures and the queue's."""
+
+import time
+from collections.abc import Iterator
+
+import redis
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract import queue
+from contract.workers import known_models, live_workers
+
+SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+UNKNOWN_ROUTE = "unknown"
+
+
+class QueueCollector(Collector):
+    """Reads the queues when it is scraped. Without Redis it says just that."""
+
+    def __init__(self, connection: redis.Redis):
+        self._connection = connection
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("darkroom_redis_up", "Whether Redis answers.")
+        try:
+            metrics = self._read()
+        except redis.RedisError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from metrics
+
+    def describe(self) -> Iterator[Metric]:
+        """Empty: to register the collector must not ask Redis."""
+        return iter(())
+
+    def _read(self) -> list[Metric]:
+        labels = ["model"]
+        depth = GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", labels=labels)
+        oldest = GaugeMetricFamily(
+            "darkroom_queue_oldest_wait_seconds",
+            "Since the job at the head of the queue was accepted; 0 where none waits.",
+            labels=labels,
+        )
+        workers = GaugeMetricFamily("darkroom_live_workers", "Workers that live.", labels=labels)
+        live = [worker.model for worker in live_workers(self._connection)]
+        for model in known_models(self._connection):
+            waiting = queue.model_queue(self._connection, model)
+            depth.add_metric([model], queue.depth(waiting))
+            oldest.add_metric([model], queue.oldest_wait_s(waiting))
+            workers.add_metric([model], live.count(model))
+        return [depth, oldest, workers]
+
+
+class AppMetrics:
+    def __init__(self, connection: redis.Redis):
+        self.registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "darkroom_http_requests",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "darkroom_http_request_seconds",
+            "From a request until its answer began, waiting for jobs included.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._errors = Counter(
+            "darkroom_http_errors", "Problem documents sent.", ["code"], registry=registry
+        )
+        self._accepted = Counter(
+            "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
+        )
+        registry.register(QueueCollector(connection))
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def failed(self, code: str) -> None:
+        self._errors.labels(code).inc()
+
+    def accepted(self, model: str) -> None:
+        self._accepted.labels(model).inc()
+
+
+class RequestMetrics:
+    """ASGI middleware that counts requests by the template of their route, never by their path."""
+
+    METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+    def __init__(self, app: ASGIApp, metrics: AppMetrics):
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def watch(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                method = scope["method"] if scope["method"] in self.METHODS else "other"
+                seconds = time.perf_counter() - began
+                self._metrics.answered(_template(scope), method, message["status"], seconds)
+            await send(message)
+
+        await self._app(scope, receive, watch)
+
+
+def _template(scope: Scope) -> str:
+    for route in scope["app"].routes:
+        match, _ = route.matches(scope)
+        if match is not Match.NONE:
+            return str(getattr(route, "path", UNKNOWN_ROUTE))
+    return UNKNOWN_ROUTE

@@ -1,0 +1,174 @@
+"""Errors as RFC 9457 problem documents, each with a stable `code`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from contract import errors
+from contract.errors import DarkroomError, RequestError, ServiceError
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[str, HTTPStatus] = {
+    errors.InvalidRequest.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnknownModel.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedSampler.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedSteps.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedSize.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
+    errors.JobExpired.code: HTTPStatus.GONE,
+    errors.JobEnded.code: HTTPStatus.CONFLICT,
+    errors.PictureNotReady.code: HTTPStatus.CONFLICT,
+    errors.PictureNotFound.code: HTTPStatus.NOT_FOUND,
+    errors.PictureExpired.code: HTTPStatus.GONE,
+    errors.RedisUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.QueueFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.NotFinite.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.OutOfMemory.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.EngineFault.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.MalformedJob.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    DarkroomError.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""What each code is in HTTP. Errors that never leave a worker or a start-up are not here."""
+
+logger = logging.getLogger(__name__)
+
+
+class FieldFault(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457, with a code that programs can rely on."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(description="Stable; texts may change.")]
+    field: Annotated[str | None, Field(description="The field at fault, or the first one.")] = None
+    errors: Annotated[list[FieldFault] | None, Field(description="All fields at fault.")] = None
+    allowed: Annotated[list[str] | None, Field(description="Values that would do.")] = None
+
+
+class JobFailed(Exception):
+    """The job that a caller waited for ended with an error."""
+
+    def __init__(self, code: str, title: str, detail: str):
+        super().__init__(detail)
+        self.problem = Problem(
+            title=title,
+            status=STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR),
+            detail=detail,
+            code=code,
+        )
+
+
+def problem_of(error: DarkroomError) -> Problem:
+    field = error.field if isinstance(error, RequestError) else None
+    return Problem(
+        title=error.title,
+        status=STATUS[error.code],
+        detail=str(error),
+        code=error.code,
+        field=field,
+        errors=[FieldFault(field=field, message=str(error))] if field else None,
+        allowed=error.allowed if isinstance(error, RequestError) else None,
+    )
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        problem.model_dump(exclude_none=True),
+        status_code=problem.status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Makes every error of the app a problem document, and notes its code for the metrics."""
+    app.add_exception_handler(DarkroomError, _on_darkroom_error)
+    app.add_exception_handler(JobFailed, _on_job_failed)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_exception)
+
+
+def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> JSONResponse:
+    request.app.state.metrics.failed(problem.code)
+    return answer(problem, headers)
+
+
+async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DarkroomError)
+    if error.code not in STATUS:
+        return await _on_exception(request, error)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, ServiceError) else None
+    if isinstance(error, errors.PictureNotReady):
+        headers = {"Retry-After": "1"}
+    return _noted(request, problem_of(error), headers)
+
+
+async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, JobFailed)
+    return _noted(request, error.problem, None)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [_field_fault(fault) for fault in error.errors()]
+    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+    problem = Problem(
+        title=errors.InvalidRequest.title,
+        status=STATUS[errors.InvalidRequest.code],
+        detail=detail,
+        code=errors.InvalidRequest.code,
+        field=faults[0].field,
+        errors=faults,
+    )
+    return _noted(request, problem, None)
+
+
+def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
+    """Never repeats the input, which may not even be valid JSON."""
+    if fault["type"] == "json_invalid":
+        return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
+    named = fault.get("ctx", {}).get("field")
+    path = _printable(fault["loc"][1:])
+    return FieldFault(field=named or ".".join(path) or "body", message=fault["msg"])
+
+
+def _printable(parts: Sequence[object]) -> list[str]:
+    """Names as they came, but for lone surrogates, which no JSON can carry."""
+    return [str(part).encode("utf-8", "replace").decode() for part in parts]
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    problem = Problem(title=status.phrase, status=status, detail=str(error.detail), code=code)
+    return _noted(request, problem, error.headers)
+
+
+async def _on_exception(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    problem = Problem(
+        title=DarkroomError.title,
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        detail="Something went wrong here; the log of the service has more.",
+        code=DarkroomError.code,
+    )
+    return _noted(request, problem, None)

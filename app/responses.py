@@ -1,0 +1,83 @@
+"""How the OpenAPI page shows answers: an example for each success and for each error."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.problems import MEDIA_TYPE, STATUS, Problem
+from contract import errors
+from contract.errors import DarkroomError
+
+EXAMPLES: Mapping[type[DarkroomError], str] = {
+    errors.InvalidRequest: "steps: Input should be less than or equal to 150",
+    errors.BodyTooLarge: "The body must be at most 65536 bytes.",
+    errors.UnknownModel: "There is no such model; valid models are starter.",
+    errors.UnsupportedSampler: "Model starter cannot use pndm: diffusers refuses it. "
+    "Samplers that work are ddim, euler.",
+    errors.UnsupportedSteps: "lcm takes at most 50 steps with model starter.",
+    errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels for model starter.",
+    errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
+    errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
+    errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended: it is finished.",
+    errors.PictureNotReady: "The job is running; its pictures come when it has succeeded.",
+    errors.PictureNotFound: "The job has 1 picture, with the number 0.",
+    errors.PictureExpired: "The picture is no longer kept.",
+    errors.RedisUnavailable: "Redis cannot be reached: Connection refused.",
+    errors.QueueFull: "10000 jobs wait for model starter already.",
+    errors.NoModel: "No worker has announced a model yet.",
+    errors.SamplerRefused: "diffusers refuses euler_a at steps=3.",
+    errors.NotFinite: "It became NaN or infinite.",
+    errors.OutOfMemory: "The device ran out of memory on this picture alone.",
+    errors.EngineFault: "The engine failed on this picture.",
+}
+FIELDS: Mapping[type[DarkroomError], str] = {
+    errors.InvalidRequest: "steps",
+    errors.UnknownModel: "model",
+    errors.UnsupportedSampler: "sampler",
+    errors.UnsupportedSteps: "steps",
+    errors.UnsupportedSize: "width",
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*kinds: type[DarkroomError]) -> Responses:
+    """The responses of a route that may fail in these ways."""
+    found: Responses = {}
+    for kind in kinds:
+        status = STATUS[kind.code]
+        response = found.setdefault(
+            int(status),
+            {
+                "model": Problem,
+                "description": status.phrase,
+                "content": {MEDIA_TYPE: {"examples": {}}},
+            },
+        )
+        example = Problem(
+            title=kind.title,
+            status=status,
+            detail=EXAMPLES[kind],
+            code=kind.code,
+            field=FIELDS.get(kind),
+        )
+        response["content"][MEDIA_TYPE]["examples"][kind.code] = {
+            "value": example.model_dump(exclude_none=True)
+        }
+    return found
+
+
+def success(status: int, description: str, example: object, media_type: str) -> Responses:
+    content = {media_type: {"example": example}}
+    return {status: {"description": description, "content": content}}
+
+
+def only_problem_media(schema: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI files every response under the route's own media type as well; a problem has one."""
+    reference = {"$ref": "#/components/schemas/Problem"}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                if MEDIA_TYPE in content:
+                    response["content"] = {MEDIA_TYPE: content[MEDIA_TYPE] | {"schema": reference}}
+    return schema

@@ -1,0 +1,40 @@
+"""Jobs: look at one, cancel one."""
+
+from fastapi import APIRouter, Response
+
+from app.lookup import find_job
+from app.responses import problems, success
+from app.services import Served
+from app.views import CANCELLED_EXAMPLE, SUCCEEDED_EXAMPLE, JobView
+from contract import errors, transactions
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+POLL_AGAIN_S = 1
+
+
+@router.get(
+    "/{job_id}",
+    response_model=JobView,
+    responses=success(200, "The job as it is now.", SUCCEEDED_EXAMPLE, "application/json")
+    | problems(errors.JobNotFound, errors.JobExpired, errors.RedisUnavailable),
+    summary="State, progress and pictures of a job",
+)
+async def get_job(job_id: str, services: Served, response: Response) -> JobView:
+    record = await find_job(services, job_id)
+    if not record.state.is_final:
+        response.headers["Retry-After"] = str(POLL_AGAIN_S)
+    return JobView.of(record)
+
+
+@router.delete(
+    "/{job_id}",
+    response_model=JobView,
+    responses=success(200, "The job, now cancelled.", CANCELLED_EXAMPLE, "application/json")
+    | problems(errors.JobNotFound, errors.JobExpired, errors.JobEnded, errors.RedisUnavailable),
+    summary="Cancel a job, queued or running",
+)
+async def cancel_job(job_id: str, services: Served) -> JobView:
+    await find_job(services, job_id)
+    await services.backend.call(transactions.cancel, job_id)
+    return JobView.of(await find_job(services, job_id))

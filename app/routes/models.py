@@ -1,0 +1,34 @@
+"""GET /models: what can be asked of which model."""
+
+from fastapi import APIRouter
+
+from app.census import take_census
+from app.responses import problems, success
+from app.services import Served
+from app.views import MODELS_EXAMPLE, ModelsView, ModelView
+from contract import errors
+
+router = APIRouter()
+
+
+@router.get(
+    "/models",
+    response_model=ModelsView,
+    responses=success(200, "The models known.", MODELS_EXAMPLE, "application/json")
+    | problems(errors.RedisUnavailable),
+    summary="Models, their sizes, and what each sampler can do on them",
+)
+async def get_models(services: Served) -> ModelsView:
+    census = await services.backend.call(take_census)
+    default = census.default_model(services.settings.default_model)
+    live = census.live_count()
+    return ModelsView(
+        models=[
+            ModelView(
+                **card.model_dump(),
+                live_workers=live[card.id],
+                default=default is not None and card.id == default.id,
+            )
+            for card in census.models.values()
+        ]
+    )

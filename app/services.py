@@ -1,0 +1,29 @@
+"""What the routes work with; one of each for an app."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.backend import Backend
+from app.census import RecentCensus
+from app.metrics import AppMetrics
+from app.settings import AppSettings
+from app.waiting import Endings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: AppSettings
+    backend: Backend
+    census: RecentCensus
+    endings: Endings
+    metrics: AppMetrics
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Served = Annotated[Services, Depends(_services)]

@@ -1,0 +1,227 @@
+"""What the API answers with."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.job import JobFault, JobRecord, JobState, Timings
+from contract.request import JobRequest
+from contract.workers import ModelCard, WorkerCard
+
+PNG = "image/png"
+
+REQUEST_EXAMPLE = {
+    "prompt": "red apple",
+    "negative_prompt": "",
+    "guidance": 7.5,
+    "steps": 30,
+    "sampler": "dpmpp_2m_karras",
+    "images": 1,
+    "model": "starter",
+    "seed": 1,
+    "width": 64,
+    "height": 64,
+}
+ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
+DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
+QUEUED_EXAMPLE = {
+    "id": ID_EXAMPLE,
+    "state": "queued",
+    "model": "starter",
+    "request": REQUEST_EXAMPLE,
+    "created_at": "2026-11-24T08:45:46.557000Z",
+    "started_at": None,
+    "ended_at": None,
+    "queue_position": 3,
+    "progress": None,
+    "images": [],
+    "warnings": [],
+    "error": None,
+    "timings": None,
+    "worker": None,
+    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": f"/jobs/{ID_EXAMPLE}"},
+}
+SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
+    "state": "succeeded",
+    "started_at": "2026-11-24T08:45:46.561000Z",
+    "ended_at": "2026-11-24T08:45:47.713000Z",
+    "queue_position": None,
+    "images": [
+        {
+            "url": f"/jobs/{ID_EXAMPLE}/images/0",
+            "sha256": DIGEST_EXAMPLE,
+            "seed": 1,
+            "bytes": 4601,
+            "width": 64,
+            "height": 64,
+            "media_type": PNG,
+        }
+    ],
+    "timings": {
+        "queue_s": 0.004,
+        "join_s": 0.001,
+        "denoise_s": 1.11,
+        "decode_s": 0.02,
+        "encode_s": 0.01,
+        "total_s": 1.145,
+    },
+    "worker": "gpu-1.61de2b84",
+    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+}
+CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
+    "state": "cancelled",
+    "ended_at": "2026-11-24T08:45:47.713000Z",
+    "queue_position": None,
+    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+}
+MODELS_EXAMPLE = {
+    "models": [
+        {
+            "id": "starter",
+            "width": 64,
+            "height": 64,
+            "min_side": 16,
+            "max_side": 128,
+            "side_multiple": 8,
+            "token_limit": 24,
+            "prediction_type": "v_prediction",
+            "samplers": {"lcm": {"max_steps": 50, "refusal": None}},
+            "seen_at": 1795509933.8,
+            "live_workers": 1,
+            "default": True,
+        }
+    ]
+}
+READY_EXAMPLE = {
+    "status": "ready",
+    "workers": [
+        {
+            "name": "gpu-1",
+            "model": "starter",
+            "host": "node-7",
+            "pid": 4772,
+            "device": "cuda",
+            "dtype": "float16",
+            "rows": 16,
+            "metrics_port": 9464,
+            "started_at": 1795509933.8,
+        }
+    ],
+}
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Progress(_View):
+    """Step k of n, over all pictures of the job."""
+
+    step: int
+    steps: int
+
+
+class Image(_View):
+    url: str
+    sha256: str
+    seed: int
+    bytes: int
+    width: int
+    height: int
+    media_type: str
+
+
+class Links(_View):
+    self: str
+    cancel: Annotated[str | None, Field(description="DELETE it; null once the job has ended.")]
+
+
+class JobView(_View):
+    id: str
+    state: JobState
+    model: str
+    request: JobRequest
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    queue_position: Annotated[int | None, Field(description="1 is next; null unless queued.")]
+    progress: Annotated[Progress | None, Field(description="Null unless running.")]
+    images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
+    warnings: list[str]
+    error: JobFault | None
+    timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
+    worker: Annotated[str | None, Field(description="Who runs or ran it.")]
+    links: Links
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        result, url = record.result, job_url(record.id)
+        return cls(
+            id=record.id,
+            state=record.state,
+            model=record.request.model,
+            request=record.request,
+            created_at=record.created_at,
+            started_at=record.started_at,
+            ended_at=record.ended_at,
+            queue_position=record.queue_position,
+            progress=_progress(record),
+            images=_images(record),
+            warnings=result.warnings if result is not None else [],
+            error=record.error,
+            timings=result.timings if result is not None else None,
+            worker=record.worker,
+            links=Links(self=url, cancel=None if record.state.is_final else url),
+        )
+
+
+class ModelView(ModelCard):
+    live_workers: int
+    default: Annotated[bool, Field(description="Whether a request that names no model gets it.")]
+
+
+class ModelsView(_View):
+    models: list[ModelView]
+
+
+class HealthView(_View):
+    status: str
+
+
+class ReadyView(_View):
+    status: str
+    workers: Annotated[list[WorkerCard], Field(description="Those that live, by name.")]
+
+
+def job_url(job_id: str) -> str:
+    return f"/jobs/{job_id}"
+
+
+def image_url(job_id: str, n: int) -> str:
+    return f"{job_url(job_id)}/images/{n}"
+
+
+def _progress(record: JobRecord) -> Progress | None:
+    if record.progress is None:
+        return None
+    steps = record.request.steps
+    return Progress(step=math.floor(record.progress * steps), steps=steps)
+
+
+def _images(record: JobRecord) -> list[Image]:
+    if record.result is None:
+        return []
+    return [
+        Image(
+            url=image_url(record.id, n),
+            sha256=image.sha256,
+            seed=image.seed,
+            bytes=image.bytes,
+            width=record.request.width,
+            height=record.request.height,
+            media_type=PNG,
+        )
+        for n, image in enumerate(record.result.images)
+    ]
