@@ -2,55 +2,39 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import answer, problem_of
 from contract.errors import BodyTooLarge
 
 MOST_BYTES = 64 * 1024
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for more than MOST_BYTES."""
+    """ASGI middleware: to read more than MOST_BYTES of a body raises BodyTooLarge."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > MOST_BYTES:
-            await self._refuse(scope, receive, send)
-            return
-        body = await _read(receive)
-        if body is None:
-            await self._refuse(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
-
-    @staticmethod
-    async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"].state.metrics.failed(BodyTooLarge.code)
-        error = BodyTooLarge(f"The body must be at most {MOST_BYTES} bytes.")
-        await answer(problem_of(error), {"Connection": "close"})(scope, receive, send)
+        limited = _limited(scope, receive) if scope["type"] == "http" else receive
+        await self._app(scope, limited, send)
 
 
-async def _read(receive: Receive) -> list[Message] | None:
-    """The messages of the body, or None where they are too much."""
-    messages: list[Message] = []
+def _limited(scope: Scope, receive: Receive) -> Receive:
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    too_large = declared.isdigit() and int(declared) > MOST_BYTES
     size = 0
-    while True:
+
+    async def counted() -> Message:
+        nonlocal size
+        if too_large:  # said so itself: not a byte of it is read
+            raise _error()
         message = await receive()
-        messages.append(message)
         size += len(message.get("body", b""))
         if size > MOST_BYTES:
-            return None
-        if message["type"] != "http.request" or not message.get("more_body", False):
-            return messages
+            raise _error()
+        return message
+
+    return counted
 
 
-def _replay(messages: list[Message], receive: Receive) -> Receive:
-    async def next_message() -> Message:
-        return messages.pop(0) if messages else await receive()
-
-    return next_message
+def _error() -> BodyTooLarge:
+    return BodyTooLarge(f"The body must be at most {MOST_BYTES} bytes.")

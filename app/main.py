@@ -23,8 +23,6 @@ from contract.errors import BadSetting
 
 GRACE_S = 10
 DESCRIPTION = "POST a prompt, get a PNG. Errors are problem documents (RFC 9457)."
-    "POST a prompt, get a PNG. Errors are RFC 9457 problem documents with a stable `code`."
-)
 
 
 def create_app(settings: AppSettings) -> FastAPI:

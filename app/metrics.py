@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import redis
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract import queue
@@ -107,19 +107,18 @@ class RequestMetrics:
             return
         began = time.perf_counter()
 
+        def count(status: int) -> None:
+            method = scope["method"] if scope["method"] in self.METHODS else "other"
+            route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
+            self._metrics.answered(route, method, status, time.perf_counter() - began)
+
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
-                method = scope["method"] if scope["method"] in self.METHODS else "other"
-                seconds = time.perf_counter() - began
-                self._metrics.answered(_template(scope), method, message["status"], seconds)
+                count(message["status"])
             await send(message)
 
-        await self._app(scope, receive, watch)
-
-
-def _template(scope: Scope) -> str:
-    for route in scope["app"].routes:
-        match, _ = route.matches(scope)
-        if match is not Match.NONE:
-            return str(getattr(route, "path", UNKNOWN_ROUTE))
-    return UNKNOWN_ROUTE
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:
+            count(HTTPStatus.INTERNAL_SERVER_ERROR)  # answered further out, by Starlette itself
+            raise

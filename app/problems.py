@@ -41,6 +41,10 @@ STATUS: Mapping[str, HTTPStatus] = {
 }
 """What each code is in HTTP. Errors that never leave a worker or a start-up are not here."""
 
+MOST_FAULTS = 20
+MOST_NAME = 100  # characters of a field's name that are repeated
+"""A body of 64 KB can hold thousands of wrong fields; the answer to it stays small."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +56,7 @@ class FieldFault(BaseModel):
 class Problem(BaseModel):
     """RFC 9457, with a code that programs can rely on."""
 
-    type: str = "about:blank"
+    type: Annotated[str, Field(description="A name for the code; about:blank is plain HTTP.")]
     title: str
     status: int
     detail: str
@@ -68,6 +72,7 @@ class JobFailed(Exception):
     def __init__(self, code: str, title: str, detail: str):
         super().__init__(detail)
         self.problem = Problem(
+            type=type_of(code),
             title=title,
             status=STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR),
             detail=detail,
@@ -75,9 +80,14 @@ class JobFailed(Exception):
         )
 
 
+def type_of(code: str) -> str:
+    return f"urn:darkroom:problem:{code}"
+
+
 def problem_of(error: DarkroomError) -> Problem:
     field = error.field if isinstance(error, RequestError) else None
     return Problem(
+        type=type_of(error.code),
         title=error.title,
         status=STATUS[error.code],
         detail=str(error),
@@ -115,10 +125,17 @@ async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, DarkroomError)
     if error.code not in STATUS:
         return await _on_exception(request, error)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, ServiceError) else None
+    return _noted(request, problem_of(error), _advice(error))
+
+
+def _advice(error: DarkroomError) -> dict[str, str] | None:
+    if isinstance(error, ServiceError):
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, errors.PictureNotReady):
-        headers = {"Retry-After": "1"}
-    return _noted(request, problem_of(error), headers)
+        return {"Retry-After": "1"}
+    if isinstance(error, errors.BodyTooLarge):
+        return {"Connection": "close"}  # the rest of the body is never read
+    return None
 
 
 async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
@@ -128,17 +145,25 @@ async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [_field_fault(fault) for fault in error.errors()]
-    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
-    problem = Problem(
-        title=errors.InvalidRequest.title,
-        status=STATUS[errors.InvalidRequest.code],
-        detail=detail,
-        code=errors.InvalidRequest.code,
+    found = error.errors()
+    faults = [_field_fault(fault) for fault in found[:MOST_FAULTS]]
+    lists = (fault.get("ctx", {}).get("allowed") for fault in found)
+    allowed = next((names.split(", ") for names in lists if names), None)
+    return _noted(request, _invalid(faults, allowed), None)
+
+
+def _invalid(faults: Sequence[FieldFault], allowed: list[str] | None = None) -> Problem:
+    kind = errors.InvalidRequest
+    return Problem(
+        type=type_of(kind.code),
+        title=kind.title,
+        status=STATUS[kind.code],
+        detail="; ".join(f"{fault.field}: {fault.message}" for fault in faults),
+        code=kind.code,
         field=faults[0].field,
-        errors=faults,
+        errors=list(faults),
+        allowed=allowed,
     )
-    return _noted(request, problem, None)
 
 
 def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
@@ -146,26 +171,40 @@ def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
     if fault["type"] == "json_invalid":
         return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
     named = fault.get("ctx", {}).get("field")
-    path = _printable(fault["loc"][1:])
-    return FieldFault(field=named or ".".join(path) or "body", message=fault["msg"])
+    path = ".".join(_printable(part) for part in fault["loc"][1:])
+    if not path and not named and fault["type"] == "model_attributes_type":
+        return FieldFault(field="body", message="must be a JSON object, sent as application/json")
+    return FieldFault(field=named or path or "body", message=fault["msg"])
 
 
-def _printable(parts: Sequence[object]) -> list[str]:
-    """Names as they came, but for lone surrogates, which no JSON can carry."""
-    return [str(part).encode("utf-8", "replace").decode() for part in parts]
+def _printable(part: object) -> str:
+    """A name as it came, but for its length and lone surrogates, which no JSON can carry."""
+    return str(part)[:MOST_NAME].encode("utf-8", "replace").decode()
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, DarkroomError):  # met by FastAPI while it read the body
+        return await _on_darkroom_error(request, error.__cause__)
     status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that Python cannot parse
+        fault = FieldFault(field="body", message="cannot be read as JSON")
+        return _noted(request, _invalid([fault]), None)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
-    problem = Problem(title=status.phrase, status=status, detail=str(error.detail), code=code)
+    problem = Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status,
+        detail=str(error.detail),
+        code=code,
+    )
     return _noted(request, problem, error.headers)
 
 
 async def _on_exception(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     problem = Problem(
+        type=type_of(DarkroomError.code),
         title=DarkroomError.title,
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         detail="Something went wrong here; the log of the service has more.",

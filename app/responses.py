@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.problems import MEDIA_TYPE, STATUS, Problem
+from app.problems import MEDIA_TYPE, STATUS, Problem, type_of
 from contract import errors
 from contract.errors import DarkroomError
 
@@ -14,10 +14,10 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSampler: "Model starter cannot use pndm: diffusers refuses it. "
     "Samplers that work are ddim, euler.",
     errors.UnsupportedSteps: "lcm takes at most 50 steps with model starter.",
-    errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels for model starter.",
+    errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
-    errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended: it is finished.",
+    errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended already: succeeded.",
     errors.PictureNotReady: "The job is running; its pictures come when it has succeeded.",
     errors.PictureNotFound: "The job has 1 picture, with the number 0.",
     errors.PictureExpired: "The picture is no longer kept.",
@@ -28,6 +28,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.NotFinite: "It became NaN or infinite.",
     errors.OutOfMemory: "The device ran out of memory on this picture alone.",
     errors.EngineFault: "The engine failed on this picture.",
+    errors.MalformedJob: "The record of job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 cannot be read.",
 }
 FIELDS: Mapping[type[DarkroomError], str] = {
     errors.InvalidRequest: "steps",
@@ -54,6 +55,7 @@ def problems(*kinds: type[DarkroomError]) -> Responses:
             },
         )
         example = Problem(
+            type=type_of(kind.code),
             title=kind.title,
             status=status,
             detail=EXAMPLES[kind],
@@ -72,12 +74,18 @@ def success(status: int, description: str, example: object, media_type: str) -> 
 
 
 def only_problem_media(schema: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI files every response under the route's own media type as well; a problem has one."""
+    """FastAPI files a problem under the route's own media type as well, and expects a 422 of its
+    own making wherever there is a parameter, even a plain string: both are taken out."""
     reference = {"$ref": "#/components/schemas/Problem"}
     for path in schema["paths"].values():
         for operation in path.values():
-            for response in operation["responses"].values():
+            responses: dict[str, Any] = operation["responses"]
+            if MEDIA_TYPE not in responses.get("422", {"content": MEDIA_TYPE})["content"]:
+                del responses["422"]
+            for response in responses.values():
                 content = response.get("content", {})
                 if MEDIA_TYPE in content:
                     response["content"] = {MEDIA_TYPE: content[MEDIA_TYPE] | {"schema": reference}}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
     return schema

@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from contract.request import JobRequest
 from contract.workers import ModelCard, WorkerCard
 
 PNG = "image/png"
+PICTURE_SCHEMA = {"type": "string", "format": "binary"}
 
 REQUEST_EXAMPLE = {
     "prompt": "red apple",
@@ -26,7 +27,7 @@ REQUEST_EXAMPLE = {
 }
 ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
 DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
-QUEUED_EXAMPLE = {
+QUEUED_EXAMPLE: dict[str, Any] = {
     "id": ID_EXAMPLE,
     "state": "queued",
     "model": "starter",
@@ -207,7 +208,8 @@ def _progress(record: JobRecord) -> Progress | None:
     if record.progress is None:
         return None
     steps = record.request.steps
-    return Progress(step=math.floor(record.progress * steps), steps=steps)
+    # The share was rounded to four places, by at most 0.0075 of 150 steps.
+    return Progress(step=math.floor(record.progress * steps + 0.01), steps=steps)
 
 
 def _images(record: JobRecord) -> list[Image]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -12,11 +11,13 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.backend import Backend
+from contract.errors import RedisUnavailable
 from contract.events import ENDED_CHANNEL
-from contract.job import JobRecord, read_job
+from contract.job import JobRecord, ended_among, read_job
 
 LOOK_AGAIN_S = 1.0
-"""A stock `rq worker` publishes nothing, and news may be lost: the record is the truth."""
+"""A stock `rq worker` publishes nothing, and news may be lost: the record is the truth. One look
+serves all who wait."""
 
 RECONNECT_S = 0.5
 
@@ -31,38 +32,38 @@ class Endings:
         self._client = redis.asyncio.Redis.from_url(
             redis_url, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
         )
-        self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._ended: dict[str, asyncio.Event] = {}
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._listen())
+        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._client.aclose()
 
-    async def wait(self, job_id: str, seconds: float) -> JobRecord | None:
-        """The record of the job once it has ended, or as it is after `seconds`.
-
-        Raises:
-            RedisUnavailable: Redis went away meanwhile.
-        """
-        deadline = asyncio.get_running_loop().time() + seconds
-        ended = self._ended[job_id]
+    async def wait(self, record: JobRecord, seconds: float) -> JobRecord:
+        """The record of an accepted job once it has ended, or as it is after `seconds`. Where Redis
+        is away then, as it was: the job is accepted all the same."""
+        ended = self._ended.setdefault(record.id, asyncio.Event())
         try:
-            while True:
-                record = await self._backend.call(read_job, job_id)
-                left = deadline - asyncio.get_running_loop().time()
-                if record is None or record.state.is_final or left <= 0:
-                    return record
+            record = await self._read(record)  # it may have been quick
+            if not record.state.is_final:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(ended.wait(), min(left, LOOK_AGAIN_S))
-                ended.clear()
+                    await asyncio.wait_for(ended.wait(), seconds)
+                record = await self._read(record)
+            return record
         finally:
-            self._ended.pop(job_id, None)
+            del self._ended[record.id]
+
+    async def _read(self, known: JobRecord) -> JobRecord:
+        try:
+            return await self._backend.call(read_job, known.id) or known
+        except RedisUnavailable:
+            return known
 
     async def _listen(self) -> None:
         while True:
@@ -75,9 +76,21 @@ class Endings:
                 logger.debug("no news of jobs: %s", error)
             await asyncio.sleep(RECONNECT_S)
 
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            try:
+                for job_id in await self._backend.call(ended_among, list(self._ended)):
+                    self._wake(job_id)
+            except (RedisUnavailable, RedisError) as error:
+                logger.debug("no look at jobs: %s", error)
+
     def _hear(self, message: dict[str, object]) -> None:
         data = message["data"]
         if message["type"] == "message" and isinstance(data, bytes):
-            waited_for = self._ended.get(data.decode())
-            if waited_for is not None:
-                waited_for.set()
+            self._wake(data.decode())
+
+    def _wake(self, job_id: str) -> None:
+        waited_for = self._ended.get(job_id)
+        if waited_for is not None:
+            waited_for.set()

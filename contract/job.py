@@ -1,6 +1,7 @@
 """A job as the outside sees it, read from RQ's records and a few fields of ours."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -12,7 +13,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from contract import queue
-from contract.errors import DarkroomError
+from contract.errors import DarkroomError, MalformedJob
 from contract.events import progress_key
 from contract.request import JobRequest
 
@@ -103,7 +104,11 @@ class JobRecord(_Record):
 
 
 def read_job(connection: Redis, job_id: str) -> JobRecord | None:
-    """The record of a job, or None where there is none."""
+    """The record of a job, or None where there is none.
+
+    Raises:
+        MalformedJob: there is one, but not of our making.
+    """
     pipeline = connection.pipeline(transaction=False)
     pipeline.hgetall(Job.key_for(job_id))
     pipeline.xrevrange(Result.get_key(job_id), count=1)
@@ -111,8 +116,7 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
     raw, results, progress = pipeline.execute()
     if b"data" not in raw:
         return None
-    job = Job(job_id, connection=connection, serializer=JSONSerializer)
-    job.restore(raw)
+    job = restore_job(connection, job_id, raw)
     state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
     request = queue.job_request(job.kwargs)
     waiting = queue.model_queue(connection, request.model) if state is JobState.QUEUED else None
@@ -130,6 +134,33 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None,
     )
+
+
+def restore_job(connection: Redis, job_id: str, raw: Mapping[Any, Any]) -> Job:
+    """RQ's job from its hash.
+
+    Raises:
+        MalformedJob: RQ cannot read the hash.
+    """
+    job = Job(job_id, connection=connection, serializer=JSONSerializer)
+    try:
+        job.restore(raw)
+    except Exception as error:
+        raise MalformedJob(f"The record of job {job_id} cannot be read.") from error
+    return job
+
+
+def ended_among(connection: Redis, job_ids: Sequence[str]) -> list[str]:
+    """Those of the jobs that have ended, or are gone; one round trip."""
+    pipeline = connection.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipeline.hget(Job.key_for(job_id), "status")
+    final = {status.encode() for status, state in STATES.items() if state.is_final}
+    return [
+        job_id
+        for job_id, status in zip(job_ids, pipeline.execute(), strict=True)
+        if status is None or status in final
+    ]
 
 
 def _progress(state: JobState, share: bytes | None) -> float | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -47,6 +48,9 @@ def enqueue(queue: Queue, job_id: str, request: JobRequest, ttl_s: int) -> int:
         description=f"generate {job_id}",  # never the prompt: RQ logs descriptions
         retry=Retry(max=RESCUES),
     )
+    accepted = identity.created_at(job_id)
+    if accepted is not None:  # one time of acceptance, wherever it is read
+        job.created_at = datetime.fromtimestamp(accepted, UTC)
     with queue.connection.pipeline() as pipeline:
         queue.enqueue_job(job, pipeline=pipeline)
         length: int = pipeline.execute()[-1]

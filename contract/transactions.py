@@ -24,13 +24,16 @@ from rq.worker import BaseWorker
 
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
 from contract.events import publish_end
-from contract.job import ERROR_FIELD, JobFault, JobResult
+from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
 
 EXECUTION_FIELD = "execution_id"
 DONE_FIELD = "done_by"
 
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
+
+QUARANTINE_TTL_S = 24 * 3600
+"""How long a record that cannot be read is kept for a person to look at."""
 
 Outcome = TypeVar("Outcome")
 
@@ -74,11 +77,10 @@ def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
         pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
         if raw.get(b"status") != JobStatus.QUEUED.encode() or DONE_FIELD.encode() in raw:
             return None
-        job = Job(job_id, connection=connection, serializer=JSONSerializer)
         try:
-            job.restore(raw)
-        except Exception:
-            _quarantine(pipeline, job_id)
+            job = restore_job(connection, job_id, raw)
+        except MalformedJob as error:
+            _quarantine(pipeline, job_id, error)
             return None
         execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
         job.prepare_for_execution(worker_name, pipeline)
@@ -89,12 +91,13 @@ def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
     return _transact(connection, key, attempt)
 
 
-def _quarantine(pipeline: Pipeline, job_id: str) -> None:
+def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
     """A hash that RQ itself cannot read would stop every worker that meets it."""
     logger.error("job %s cannot be read; it is set aside as failed", job_id)
-    fault = JobFault.of(MalformedJob("The job's record in Redis cannot be read."))
-    fields: dict[Any, Any] = {"status": JobStatus.FAILED, ERROR_FIELD: fault.model_dump_json()}
+    fault = JobFault.of(error).model_dump_json()
+    fields: dict[Any, Any] = {"status": JobStatus.FAILED, ERROR_FIELD: fault}
     pipeline.hset(Job.key_for(job_id), mapping=fields)
+    pipeline.expire(Job.key_for(job_id), QUARANTINE_TTL_S)
     publish_end(pipeline, job_id)
 
 
@@ -205,11 +208,10 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     raw = pipeline.hgetall(Job.key_for(job_id))
     if b"data" not in raw:
         raise JobNotFound(f"There is no job {job_id}.")
-    job = Job(job_id, connection=connection, serializer=JSONSerializer)
-    job.restore(raw)
+    job = restore_job(connection, job_id, raw)
     status = job.get_status(refresh=False)
     if status not in (JobStatus.QUEUED, JobStatus.STARTED):
-        raise JobEnded(f"Job {job_id} has ended: it is {status.value}.")
+        raise JobEnded(f"Job {job_id} has ended already: {STATES.get(status, status.value)}.")
     queue = Queue(job.origin, connection=connection, serializer=JSONSerializer)
     pipeline.multi()
     if status is JobStatus.STARTED:

@@ -11,9 +11,17 @@ from app.problems import JobFailed
 from app.responses import problems, success
 from app.routes.pictures import picture_response
 from app.services import Served, Services
-from app.views import PNG, QUEUED_EXAMPLE, REQUEST_EXAMPLE, SUCCEEDED_EXAMPLE, JobView, job_url
+from app.views import (
+    PICTURE_SCHEMA,
+    PNG,
+    QUEUED_EXAMPLE,
+    REQUEST_EXAMPLE,
+    SUCCEEDED_EXAMPLE,
+    JobView,
+    job_url,
+)
 from contract import errors
-from contract.errors import InvalidRequest, JobEnded, JobExpired
+from contract.errors import InvalidRequest, JobEnded
 from contract.job import JobRecord, JobState
 from contract.request import GenerateRequest
 
@@ -21,7 +29,16 @@ router = APIRouter()
 
 RESPONSES = (
     success(202, "Accepted; poll the `Location`.", QUEUED_EXAMPLE, "application/json")
-    | success(200, "Waited for, and done.", SUCCEEDED_EXAMPLE, "application/json")
+    | {
+        200: {
+            "description": "Waited for, and done.",
+            "model": JobView,
+            "content": {
+                "application/json": {"example": SUCCEEDED_EXAMPLE},
+                PNG: {"schema": PICTURE_SCHEMA, "example": "(the bytes of a PNG)"},
+            },
+        }
+    }
     | problems(
         errors.InvalidRequest,
         errors.UnknownModel,
@@ -53,14 +70,14 @@ async def generate(
     asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
     services: Served,
     prefer: Annotated[
-        str | None, Header(description="`wait=N` waits up to N seconds for the end.")
+        list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
     ] = None,
     accept_header: Annotated[
         str | None,
         Header(alias="Accept", description="`image/png` makes the picture itself the answer."),
     ] = None,
 ) -> Response:
-    wants_picture = PNG in (accept_header or "")
+    wants_picture = PNG in (accept_header or "").lower()
     if wants_picture and asked.images > 1:
         raise InvalidRequest(
             "A picture as the answer needs images to be 1; several are fetched by their links.",
@@ -72,7 +89,7 @@ async def generate(
     services.metrics.accepted(request.model)
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
     if wait_s is not None:
-        record = await _waited(services, record, wait_s)
+        record = await services.endings.wait(record, wait_s)
     headers = {"Location": job_url(record.id)}
     if wait_s is not None and prefer is not None:
         headers["Preference-Applied"] = f"wait={wait_s}"
@@ -81,26 +98,19 @@ async def generate(
     return _job(record, headers)
 
 
-def _wait_s(prefer: str | None, wants_picture: bool, most: int) -> int | None:
+def _wait_s(prefer: list[str] | None, wants_picture: bool, most: int) -> int | None:
     """How long to wait, in seconds; None where nobody asked for it."""
-    named = WAIT.search(prefer or "")
+    named = WAIT.search(", ".join(prefer or []))
     if named is not None:
         return min(int(named[1]), most)
     return most if wants_picture else None
-
-
-async def _waited(services: Services, record: JobRecord, wait_s: int) -> JobRecord:
-    waited = await services.endings.wait(record.id, wait_s)
-    if waited is None:
-        raise JobExpired(f"Job {record.id} is no longer kept.")
-    return waited
 
 
 async def _picture(services: Services, record: JobRecord, headers: dict[str, str]) -> Response:
     if record.error is not None:
         raise JobFailed(record.error.code, record.error.title, record.error.detail)
     if record.state is not JobState.SUCCEEDED:
-        raise JobEnded(f"Job {record.id} has ended: it is {record.state}.")
+        raise JobEnded(f"Job {record.id} has ended already: {record.state}.")
     return await picture_response(services, record, 0, headers)
 
 

@@ -17,7 +17,7 @@ POLL_AGAIN_S = 1
     "/{job_id}",
     response_model=JobView,
     responses=success(200, "The job as it is now.", SUCCEEDED_EXAMPLE, "application/json")
-    | problems(errors.JobNotFound, errors.JobExpired, errors.RedisUnavailable),
+    | problems(errors.JobNotFound, errors.JobExpired, errors.MalformedJob, errors.RedisUnavailable),
     summary="State, progress and pictures of a job",
 )
 async def get_job(job_id: str, services: Served, response: Response) -> JobView:
@@ -31,7 +31,13 @@ async def get_job(job_id: str, services: Served, response: Response) -> JobView:
     "/{job_id}",
     response_model=JobView,
     responses=success(200, "The job, now cancelled.", CANCELLED_EXAMPLE, "application/json")
-    | problems(errors.JobNotFound, errors.JobExpired, errors.JobEnded, errors.RedisUnavailable),
+    | problems(
+        errors.JobNotFound,
+        errors.JobExpired,
+        errors.JobEnded,
+        errors.MalformedJob,
+        errors.RedisUnavailable,
+    ),
     summary="Cancel a job, queued or running",
 )
 async def cancel_job(job_id: str, services: Served) -> JobView:

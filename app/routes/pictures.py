@@ -29,6 +29,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
         errors.PictureExpired,
         errors.PictureNotReady,
         errors.JobEnded,
+        errors.MalformedJob,
         errors.InvalidRequest,
         errors.RedisUnavailable,
     ),
@@ -72,9 +73,7 @@ def _picture(record: JobRecord, n: int) -> PictureRecord:
     if not 0 <= n < count:
         raise PictureNotFound(f"The job has pictures 0 to {count - 1}; there is no number {n}.")
     if not record.state.is_final:
-        raise PictureNotReady(
-            f"The job is {record.state}; its pictures come when it has succeeded."
-        )
+        raise PictureNotReady(f"The job is {record.state}; pictures come when it has succeeded.")
     if record.result is None:
         reason = f": {record.error.code}" if record.error is not None else ""
         raise JobEnded(f"The job has no pictures, since it {record.state}{reason}.")
