@@ -1,0 +1,51 @@
+import time
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from contract import identity, queue
+from tests.contract.conftest import Ask
+from tests.contract.samples import TTL_S, job_request
+
+
+def test_place_in_the_queue_counts_from_one(jobs: Queue) -> None:
+    ids = [identity.new_job_id() for _ in range(3)]
+    places = [queue.enqueue(jobs, job_id, job_request(), TTL_S) for job_id in ids]
+    assert places == [1, 2, 3]
+    assert [queue.position(jobs, job_id) for job_id in ids] == [1, 2, 3]
+    assert queue.position(jobs, identity.new_job_id()) is None
+    assert queue.depth(jobs) == 3
+
+
+def test_rq_finds_the_job_with_a_function_by_name(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask(prompt="secret")
+    job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+    assert job.func_name == queue.TASK
+    assert job.origin == jobs.name == "darkroom-tiny"
+    assert queue.job_request(job.kwargs) == job_request(prompt="secret")
+    assert "secret" not in str(job.description)
+    assert (job.result_ttl, job.failure_ttl) == (TTL_S, TTL_S)
+
+
+def test_rq_knows_the_time_that_the_id_tells(connection: Redis, ask: Ask) -> None:
+    job_id = ask()
+    job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+    assert job.created_at is not None
+    assert job.created_at.timestamp() == identity.created_at(job_id)
+
+
+def test_oldest_wait_is_that_of_the_head(connection: Redis, jobs: Queue) -> None:
+    assert queue.oldest_wait_s(jobs) == 0.0
+    old = f"{int((time.time() - 60) * 1000):012x}"
+    queue.enqueue(jobs, f"{old[:8]}-{old[8:]}-7000-8000-000000000000", job_request(), TTL_S)
+    queue.enqueue(jobs, identity.new_job_id(), job_request(), TTL_S)
+    assert 60 <= queue.oldest_wait_s(jobs) < 90
+
+
+def test_a_strange_member_of_the_queue_has_no_wait(connection: Redis, jobs: Queue) -> None:
+    connection.rpush(jobs.key, "stranger")
+    assert queue.oldest_wait_s(jobs) == 0.0

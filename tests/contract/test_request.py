@@ -1,0 +1,99 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contract.request import MOST_SEED, MOST_STEPS, GenerateRequest
+from contract.samplers import SAMPLERS
+
+
+def faults(**fields: Any) -> list[Any]:
+    with pytest.raises(ValidationError) as caught:
+        GenerateRequest.model_validate({"prompt": "a red circle"} | fields)
+    return caught.value.errors(include_url=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt", ""),
+        ("prompt", " \n\t "),
+        ("prompt", "a" * 4001),
+        ("prompt", "a\0b"),
+        ("prompt", "\ud800"),
+        ("prompt", None),
+        ("prompt", 5),
+        ("negative_prompt", "a\0b"),
+        ("negative_prompt", "\udfff"),
+        ("guidance", float("nan")),
+        ("guidance", float("inf")),
+        ("guidance", -0.1),
+        ("guidance", 30.1),
+        ("guidance", "7.5"),
+        ("guidance", True),
+        ("steps", 0),
+        ("steps", MOST_STEPS + 1),
+        ("steps", 1.5),
+        ("steps", 20.0),
+        ("steps", "20"),
+        ("steps", True),
+        ("steps", None),
+        ("sampler", "euler_b"),
+        ("sampler", 3),
+        ("seed", -1),
+        ("seed", MOST_SEED + 1),
+        ("seed", float("nan")),
+        ("width", 60),
+        ("width", 0),
+        ("height", 8200),
+        ("height", "64"),
+        ("images", 0),
+        ("images", 11),
+        ("model", ""),
+        ("model", "a\0b"),
+        ("previews", 1),
+        ("priority", "high"),
+    ],
+)
+def test_wrong_value_is_refused_by_the_name_of_its_field(field: str, value: object) -> None:
+    assert faults(**{field: value})[0]["loc"] == (field,)
+
+
+def test_missing_prompt_is_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        GenerateRequest.model_validate({"steps": 3})
+    assert caught.value.errors()[0]["loc"] == ("prompt",)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    assert {fault["loc"] for fault in faults(steps=0, images=0)} == {("steps",), ("images",)}
+
+
+def test_unknown_sampler_lists_the_valid_ones() -> None:
+    message = faults(sampler="euler_b")[0]["msg"]
+    assert all(name in message for name in SAMPLERS)
+
+
+def test_last_picture_of_a_request_has_a_seed() -> None:
+    assert faults(seed=MOST_SEED, images=2)[0]["ctx"]["field"] == "seed"
+    assert GenerateRequest(prompt="a", seed=MOST_SEED - 9, images=10).images == 10
+
+
+def test_bounds_themselves_are_allowed() -> None:
+    for fields in (
+        {"guidance": 0, "steps": 1, "seed": 0, "width": 8, "height": 8192, "images": 1},
+        {"guidance": 30, "steps": MOST_STEPS, "seed": MOST_SEED, "prompt": "a" * 4000},
+    ):
+        GenerateRequest.model_validate({"prompt": "a"} | fields)
+
+
+def test_text_is_trimmed() -> None:
+    request = GenerateRequest(prompt="  a red circle\n", negative_prompt=" ")
+    assert (request.prompt, request.negative_prompt) == ("a red circle", "")
+
+
+def test_a_request_survives_json() -> None:
+    request = GenerateRequest(prompt="ein grüner Kreis 🎨", guidance=3, seed=1)
+    again = GenerateRequest.model_validate(json.loads(request.model_dump_json()))
+    assert again == request
