@@ -19,9 +19,7 @@ def test_place_in_the_queue_counts_from_one(jobs: Queue) -> None:
     assert queue.depth(jobs) == 3
 
 
-def test_rq_finds_the_job_with_a_function_by_name(
-    connection: Redis, jobs: Queue, ask: Ask
-) -> None:
+def test_rq_finds_the_job_with_a_function_by_name(connection: Redis, jobs: Queue, ask: Ask) -> None:
     job_id = ask(prompt="secret")
     job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
     assert job.func_name == queue.TASK

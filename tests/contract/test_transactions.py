@@ -1,0 +1,300 @@
+"""The moves of a job, and that RQ's own records tell the truth after each."""
+
+import json
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.registry import (
+    CanceledJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    StartedJobRegistry,
+)
+from rq.results import Result
+from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+
+from contract import queue
+from contract.errors import ExecutionLost, JobEnded, JobNotFound, MalformedJob, NotFinite
+from contract.events import ENDED_CHANNEL
+from contract.identity import new_job_id
+from contract.job import JobState, read_job
+from contract.transactions import Claim, cancel, claim, commit, fail, requeue, take
+from tests.contract.conftest import Ask
+from tests.contract.samples import TTL_S, job_result
+
+WORKER = "gpu-1"
+
+
+def taken(jobs: Queue, worker: str = WORKER) -> Claim:
+    found = take(jobs, worker)
+    assert found is not None
+    return found
+
+
+def state(connection: Redis, job_id: str) -> JobState:
+    record = read_job(connection, job_id)
+    assert record is not None
+    return record.state
+
+
+def rq_job(connection: Redis, job_id: str) -> Job:
+    return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+
+
+def started(jobs: Queue) -> list[str]:
+    registry = StartedJobRegistry(jobs.name, jobs.connection, serializer=JSONSerializer)
+    return [str(job_id) for job_id in registry.get_job_ids(cleanup=False)]
+
+
+def in_registry(jobs: Queue, registry: type[FinishedJobRegistry | FailedJobRegistry]) -> list[str]:
+    held = registry(jobs.name, jobs.connection, serializer=JSONSerializer)
+    return [str(job_id) for job_id in held.get_job_ids(cleanup=False)]
+
+
+def snapshot(connection: Redis) -> dict[bytes, bytes | None]:
+    return {key: connection.dump(key) for key in connection.keys("*")}
+
+
+def assert_all_expire(connection: Redis) -> None:
+    """Every record of a job has a TTL; RQ's sets of names and its counters have none."""
+    lasting = {key for key in connection.keys("*") if connection.ttl(key) == -1}
+    kinds = (b"rq:queues", b"rq:finished:", b"rq:failed:", b"rq:canceled:", b"rq:worker:")
+    assert [key for key in lasting if not key.startswith(kinds)] == []
+
+
+def test_oldest_job_is_taken_first(jobs: Queue, ask: Ask) -> None:
+    ids = [ask() for _ in range(3)]
+    assert [taken(jobs).job_id for _ in ids] == ids
+    assert take(jobs, WORKER) is None
+
+
+def test_a_claim_shows_in_rqs_records(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    job_id = ask()
+    held = taken(jobs)
+    job = rq_job(connection, job_id)
+    assert job.get_status() is JobStatus.STARTED
+    assert job.worker_name == WORKER
+    assert started(jobs) == [job_id]
+    assert [execution.id for execution in job.get_executions()] == [held.execution.id]
+    assert queue.depth(jobs) == 0
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_a_job_queued_twice_is_taken_once(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    job_id = ask()
+    connection.rpush(jobs.key, job_id)
+    held = taken(jobs)
+    assert take(jobs, "gpu-2") is None
+    assert rq_job(connection, job_id).worker_name == WORKER
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+    commit(held, job_result("a"))
+
+
+def test_a_double_of_an_ended_job_is_dropped(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    job_id = ask()
+    commit(taken(jobs), job_result("a"))
+    connection.rpush(jobs.key, job_id)
+    assert take(jobs, WORKER) is None
+    assert state(connection, job_id) is JobState.SUCCEEDED
+
+
+def test_an_id_without_a_record_is_dropped(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    connection.rpush(jobs.key, new_job_id())
+    job_id = ask()
+    assert taken(jobs).job_id == job_id
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_commit_ends_the_job_in_rqs_records(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    job_id = ask()
+    commit(taken(jobs), job_result("a"))
+    job = rq_job(connection, job_id)
+    assert job.get_status() is JobStatus.FINISHED
+    assert job.return_value() == job_result("a").model_dump(mode="json")
+    assert job.ended_at is not None
+    assert started(jobs) == []
+    assert in_registry(jobs, FinishedJobRegistry) == [job_id]
+    assert job.get_executions() == []
+    latest = job.latest_result()
+    assert latest is not None
+    assert latest.type is Result.Type.SUCCESSFUL
+    worker = connection.hgetall(BaseWorker.redis_worker_namespace_prefix + WORKER)
+    assert worker[b"successful_job_count"] == b"1"
+    assert_all_expire(connection)
+
+
+def test_commit_repeated_changes_nothing(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    ask()
+    held = taken(jobs)
+    commit(held, job_result("a"))
+    before = snapshot(connection)
+    commit(held, job_result("a"))
+    assert snapshot(connection) == before
+
+
+def test_commit_after_a_cancel_is_lost_and_changes_nothing(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    held = taken(jobs)
+    cancel(connection, job_id)
+    before = snapshot(connection)
+    with pytest.raises(ExecutionLost):
+        commit(held, job_result("a"))
+    with pytest.raises(ExecutionLost):
+        fail(held, NotFinite("It became NaN."))
+    assert snapshot(connection) == before
+
+
+def test_only_the_second_claim_of_a_requeued_job_can_end_it(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    first = taken(jobs)
+    requeue([first])
+    second = taken(jobs)
+    with pytest.raises(ExecutionLost):
+        commit(first, job_result("a"))
+    commit(second, job_result("b"))
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.result == job_result("b")
+    assert len(rq_job(connection, job_id).results()) == 1
+
+
+def test_fail_keeps_the_code_and_uses_no_retry(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    job_id = ask()
+    held = taken(jobs)
+    fail(held, NotFinite("It became NaN."))
+    fail(held, NotFinite("It became NaN."))
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.state is JobState.FAILED
+    assert record.error is not None
+    assert (record.error.code, record.error.detail) == ("not_finite", "It became NaN.")
+    job = rq_job(connection, job_id)
+    assert job.retries_left == queue.RESCUES
+    assert job.get_status() is JobStatus.FAILED
+    assert in_registry(jobs, FailedJobRegistry) == [job_id]
+    assert started(jobs) == []
+    latest = job.latest_result()
+    assert latest is not None
+    assert latest.exc_string == "not_finite: It became NaN."
+    worker = connection.hgetall(BaseWorker.redis_worker_namespace_prefix + WORKER)
+    assert worker[b"failed_job_count"] == b"1"
+    assert_all_expire(connection)
+
+
+def test_requeue_puts_jobs_to_the_front_in_their_old_order(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    ids = [ask() for _ in range(4)]
+    requeue([taken(jobs), taken(jobs)])
+    assert jobs.get_job_ids() == ids
+    assert started(jobs) == []
+    assert state(connection, ids[0]) is JobState.QUEUED
+    job = rq_job(connection, ids[0])
+    assert job.retries_left == queue.RESCUES
+    assert job.get_executions() == []
+    assert [taken(jobs).job_id for _ in ids] == ids
+
+
+def test_requeue_leaves_alone_what_was_cancelled(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    gone, kept = ask(), ask()
+    claims = [taken(jobs), taken(jobs)]
+    cancel(connection, gone)
+    requeue(claims)
+    assert jobs.get_job_ids() == [kept]
+    assert state(connection, gone) is JobState.CANCELLED
+
+
+def test_cancel_takes_a_queued_job_out_of_the_queue(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    gone, kept = ask(), ask()
+    cancel(connection, gone)
+    assert state(connection, gone) is JobState.CANCELLED
+    assert jobs.get_job_ids() == [kept]
+    registry = CanceledJobRegistry(jobs.name, connection, serializer=JSONSerializer)
+    assert registry.get_job_ids() == [gone]
+    assert 0 < connection.ttl(Job.key_for(gone)) <= TTL_S
+
+
+def test_cancel_of_a_running_job_tells_its_worker(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    job_id = ask()
+    taken(jobs)
+    with connection.pubsub() as commands:
+        commands.subscribe(f"rq:pubsub:{WORKER}")
+        assert commands.get_message(timeout=3) is not None
+        cancel(connection, job_id)
+        message = commands.get_message(timeout=3)
+    assert message is not None
+    told = json.loads(message["data"])
+    assert (told["command"], told["job_id"]) == ("stop-job", job_id)
+    assert state(connection, job_id) is JobState.CANCELLED
+    assert started(jobs) == []
+    assert rq_job(connection, job_id).get_executions() == []
+    assert_all_expire(connection)
+
+
+def test_cancel_of_what_has_ended_or_never_was_is_refused(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    commit(taken(jobs), job_result("a"))
+    before = snapshot(connection)
+    with pytest.raises(JobEnded, match="succeeded"):
+        cancel(connection, job_id)
+    with pytest.raises(JobNotFound):
+        cancel(connection, new_job_id())
+    assert snapshot(connection) == before
+
+
+def test_every_end_is_published(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    ids = [ask() for _ in range(3)]
+    with connection.pubsub() as news:
+        news.subscribe(ENDED_CHANNEL)
+        assert news.get_message(timeout=3) is not None
+        commit(taken(jobs), job_result("a"))
+        fail(taken(jobs), NotFinite("It became NaN."))
+        cancel(connection, ids[2])
+        heard = [news.get_message(timeout=3) for _ in ids]
+    assert [message["data"].decode() for message in heard if message] == ids
+
+
+def test_a_record_that_cannot_be_read_is_set_aside(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    broken, sound = ask(), ask()
+    connection.hset(Job.key_for(broken), "created_at", "yesterday")
+    assert taken(jobs).job_id == sound
+    assert connection.hget(Job.key_for(broken), "status") == b"failed"
+    assert connection.ttl(Job.key_for(broken)) > 0
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+    with pytest.raises(MalformedJob):
+        read_job(connection, broken)
+    with pytest.raises(MalformedJob):
+        cancel(connection, broken)
+
+
+def test_a_claim_that_races_a_cancel_is_one_or_the_other(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    connection.lmove(jobs.key, jobs.intermediate_queue_key, "LEFT", "RIGHT")
+    cancel(connection, job_id)
+    assert claim(jobs, job_id, WORKER) is None
+    assert state(connection, job_id) is JobState.CANCELLED
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_rqs_own_lease_is_long_enough_for_rq_info(jobs: Queue, ask: Ask) -> None:
+    ask()
+    held = taken(jobs)
+    registry = StartedJobRegistry(jobs.name, jobs.connection, serializer=JSONSerializer)
+    assert registry.get_job_ids(cleanup=True) == [held.job_id]
+    assert jobs.connection.ttl(Execution(held.execution.id, held.job_id, jobs.connection).key) >= 60
