@@ -1,0 +1,104 @@
+"""The real engine at work on pictures that come and go, and the latents that they ended in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contract.errors import GenerationError
+from tests.reference import Reference, Wish
+from worker.engine import engine as engine_module
+from worker.engine.decode import decode
+from worker.engine.engine import Engine
+from worker.engine.model import Model
+
+LATENT_LIMIT = 1e-4
+"""max |difference| / max |reference| that two float32 runs of one picture may differ by."""
+
+PIXEL_LIMIT = 1  # of 255
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    wish: Wish
+    at: int = 0  # the engine step before which it arrives
+    gone_at: int | None = None  # the engine step before which it is removed
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    latents: Tensor  # [channels, h, w] float32
+    pixels: NDArray[np.uint8]  # [height, width, 3] RGB
+    warnings: tuple[str, ...]
+    step: int  # the engine step at which it was finished
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the arrivals, by their index; `rows` are those of each U-Net call."""
+
+    finished: dict[int, Finished] = field(default_factory=dict)
+    spoiled: dict[int, GenerationError] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+
+
+def develop_together(engine: Engine, arrivals: Sequence[Arrival]) -> Outcome:
+    """Runs the engine until nothing is left to do or to arrive."""
+    outcome = Outcome()
+    last_event = max(max(arrival.at, arrival.gone_at or 0) for arrival in arrivals)
+    decoded: dict[int, Tensor] = {}  # latents by the identity of the picture made of them
+
+    def remember(model: Model, latents: Tensor) -> list[NDArray[np.uint8] | None]:
+        pictures = decode(model, latents)
+        decoded.update(zip(map(id, pictures), latents.cpu(), strict=True))
+        return pictures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "decode", remember)
+        step = 0
+        while not engine.is_idle or step <= last_event:
+            for i, arrival in enumerate(arrivals):
+                if arrival.at == step:
+                    engine.add(arrival.wish.picture(engine.model, i))
+            engine.remove([i for i, arrival in enumerate(arrivals) if arrival.gone_at == step])
+            report = engine.step()
+            outcome.rows.append(report.rows)
+            for made in report.developed:
+                outcome.finished[int(str(made.key))] = Finished(
+                    decoded[id(made.pixels)], made.pixels, made.warnings, step
+                )
+            outcome.spoiled |= {int(str(lost.key)): lost.error for lost in report.spoiled}
+            step += 1
+    return outcome
+
+
+def latent_error(found: Tensor, expected: Tensor) -> float:
+    difference = (found - expected.to(found)).abs().max() / expected.abs().max()
+    return float(difference)
+
+
+def pixel_error(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> int:
+    return int(np.abs(found.astype(int) - expected.astype(int)).max())
+
+
+def psnr(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of 8-bit pictures, in dB."""
+    error = np.mean((found.astype(float) - expected.astype(float)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def assert_exact(found: Finished, expected: Reference, index: int = 0) -> float:
+    """Raises unless latents and pixels are diffusers'; returns the relative error of the latents."""
+    worst = latent_error(found.latents, expected.latents[index])
+    assert worst <= LATENT_LIMIT, f"latents are off by {worst:.1e}"
+    assert pixel_error(found.pixels, expected.pixels[index]) <= PIXEL_LIMIT
+    return worst
+
+
+def bit_equal(found: Finished, expected: Finished) -> bool:
+    same = np.array_equal(found.pixels, expected.pixels)
+    return same and torch.equal(found.latents, expected.latents)
