@@ -1,18 +1,22 @@
 """Two real models on the CPU, loaded once: a tiny one of random weights, and the starter."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.checkpoints import build_checkpoint
+from tests.reference import Reference, Wish, develop
 from worker.engine.budget import RowBudget
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
 
 CPU = torch.device("cpu")
 STARTER = Path(__file__).parents[2] / "models" / "starter"
+
+References = Callable[..., Reference]
+"""`references(model, wish, images=1)`: `develop`, each picture only once."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,3 +59,16 @@ def model(request: pytest.FixtureRequest) -> Model:
 def engine(tiny: Model) -> Engine:
     """An idle engine on the tiny model, with room for eight rows of the native shape."""
     return Engine(tiny, RowBudget(native_rows=8, native_shape=tiny.native_shape))
+
+
+@pytest.fixture(scope="session")
+def references() -> References:
+    known: dict[tuple[str, Wish, int], Reference] = {}
+
+    def look_up(model: Model, wish: Wish, images: int = 1) -> Reference:
+        key = (model.name, wish, images)
+        if key not in known:
+            known[key] = develop(model, wish, images)
+        return known[key]
+
+    return look_up
