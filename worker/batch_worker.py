@@ -38,7 +38,7 @@ from worker.publish import Publisher
 from worker.settings import WorkerSettings
 from worker.tables import TableCache
 
-IDLE_WAIT_S = 0.5  # an idle worker blocks in Redis this long; a stop is noticed within it
+IDLE_WAIT_S = 1  # an idle worker blocks in Redis this long; a stop is noticed within it
 TABLE_WAIT_S = 0.05  # an engine without work waits this long for a sampler table
 LISTEN_S = 0.2  # a stop waits this long for the thread that hears commands
 PAUSE_S = 1.0  # between two attempts to reach a Redis that is away
@@ -205,9 +205,9 @@ class BatchWorker(BaseWorker):
 
     def subscribe(self) -> None:
         """As RQ does it, but for the thread's 60 s in one call, which every stop would wait for."""
-        self.pubsub = self.connection.pubsub()
+        self.pubsub = self.connection.pubsub()  # type: ignore[no-untyped-call]
         self.pubsub.subscribe(**{self.pubsub_channel_name: self.handle_payload})
-        self.pubsub_thread = self.pubsub.run_in_thread(
+        self.pubsub_thread = self.pubsub.run_in_thread(  # type: ignore[assignment]
             sleep_time=LISTEN_S, daemon=True, exception_handler=self._pubsub_exception_handler
         )
 

@@ -31,6 +31,7 @@ def run_worker(settings: WorkerSettings) -> None:
         StartupError: a setting or the checkpoint is wrong.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)  # its sweep would log every time
     connection = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
     try:
         connection.ping()
@@ -44,7 +45,9 @@ def run_worker(settings: WorkerSettings) -> None:
     try:
         queue = model_queue(connection, engine.model.name)
         cards = worker_card(engine, settings, port), model_card(engine, settings)
-        BatchWorker(queue, engine, tables, metrics, settings, *cards).work()
+        worker = BatchWorker(queue, engine, tables, metrics, settings, *cards)
+        logger.info("worker %s takes jobs of model %s", worker.name, engine.model.name)
+        worker.work()
     finally:
         server.shutdown()
         connection.close()
