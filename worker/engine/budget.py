@@ -8,6 +8,7 @@ import torch
 from worker.engine.model import Model, Shape
 
 CANDIDATES = (2, 4, 8, 16, 32, 64)
+LEAST_ROWS = 8  # with fewer, a short request hardly ever runs beside a long one
 GAIN = 0.9  # a larger batch must bring the time per row down to this share of the best so far
 ENOUGH_S = 1.0  # measuring ends when it has taken this long
 REPEATS = 2
@@ -36,16 +37,17 @@ def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
     Returns:
         The budget, and the seconds that a U-Net call took by number of rows.
     """
-    best_rows, best_per_row = 2, float("inf")
+    best_rows, best_per_row = LEAST_ROWS, float("inf")
     seconds: dict[int, float] = {}
     began = time.perf_counter()
     for rows in CANDIDATES:
         try:
             seconds[rows] = unet_seconds(model, rows, model.native_shape)
         except (torch.OutOfMemoryError, MemoryError):
+            best_rows = min(best_rows, max(seconds, default=2))
             break
         if seconds[rows] / rows < GAIN * best_per_row:
-            best_rows, best_per_row = rows, seconds[rows] / rows
+            best_rows, best_per_row = max(rows, LEAST_ROWS), seconds[rows] / rows
         if rows >= 4 * best_rows or time.perf_counter() - began > ENOUGH_S:
             break
     return RowBudget(best_rows, model.native_shape), seconds
