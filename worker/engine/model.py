@@ -90,21 +90,23 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
     """Loads a Stable Diffusion checkpoint in diffusers' folder format; never asks the network.
 
     Raises:
-        BadCheckpoint: a folder or file is missing or broken; the text says which.
+        BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together; the
+            text says which.
     """
     _check_folder(path)
-    unet = _load(UNet2DConditionModel, path, "unet", dtype)
-    _check_unet(path, unet)
-    return Model(
+    model = Model(
         name=path.resolve().name,
         device=device,
         dtype=dtype,
-        tokenizer=_load(CLIPTokenizer, path, "tokenizer", None),
-        text_encoder=_load(CLIPTextModel, path, "text_encoder", dtype).to(device).eval(),
-        unet=unet.to(device).eval(),
-        vae=_load(AutoencoderKL, path, "vae", dtype).to(device).eval(),
+        tokenizer=_load(CLIPTokenizer, path, "tokenizer"),
+        text_encoder=_load_module(CLIPTextModel, path, "text_encoder", dtype).to(device).eval(),
+        unet=_load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval(),
+        vae=_load_module(AutoencoderKL, path, "vae", dtype).to(device).eval(),
         scheduler_config=_read_json(path / "scheduler" / "scheduler_config.json"),
     )
+    _check_unet(path, model)
+    _check_tokenizer(path, model)
+    return model
 
 
 def _check_folder(path: Path) -> None:
@@ -128,33 +130,73 @@ def _check_folder(path: Path) -> None:
             raise BadCheckpoint(f"The checkpoint {path} has no folder {part}/.")
         if not (path / part / needed).is_file():
             raise BadCheckpoint(f"The checkpoint {path} has no file {part}/{needed}.")
+        _read_json(path / part / needed)
+    files = {file.name for file in (path / "tokenizer").iterdir()}
+    if "tokenizer.json" not in files and not {"vocab.json", "merges.txt"} <= files:
+        raise BadCheckpoint(
+            f"The checkpoint {path} has no vocabulary in tokenizer/: neither tokenizer.json nor "
+            "vocab.json and merges.txt."
+        )
     for part in ("text_encoder", "unet", "vae"):
         if not any((path / part).glob("*.safetensors")):
             raise BadCheckpoint(f"The checkpoint {path} has no weights (*.safetensors) in {part}/.")
 
 
-def _check_unet(path: Path, unet: UNet2DConditionModel) -> None:
-    if unet.config.time_cond_proj_dim is not None:
+def _check_unet(path: Path, model: Model) -> None:
+    config = model.unet.config
+    if config.time_cond_proj_dim is not None:
         raise BadCheckpoint(f"The U-Net of {path} wants a guidance embedding: not supported yet.")
-    if unet.config.addition_embed_type is not None:
+    if config.addition_embed_type is not None:
         raise BadCheckpoint(f"The U-Net of {path} is of the SDXL family: not supported yet.")
+    width = model.text_encoder.config.hidden_size
+    if config.cross_attention_dim != width:
+        raise BadCheckpoint(
+            f"The U-Net of {path} reads prompts of width {config.cross_attention_dim}, but its "
+            f"text encoder writes {width}."
+        )
+    channels = model.vae.config.latent_channels
+    if not config.in_channels == config.out_channels == channels:
+        raise BadCheckpoint(
+            f"The U-Net of {path} turns {config.in_channels} channels into {config.out_channels}, "
+            f"but the latents of its VAE have {channels}."
+        )
+
+
+def _check_tokenizer(path: Path, model: Model) -> None:
+    limit = model.text_encoder.config.max_position_embeddings
+    if model.token_limit > limit:
+        raise BadCheckpoint(
+            f"The tokenizer of {path} has no model_max_length of at most {limit}, which is how "
+            "many tokens its text encoder reads."
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadCheckpoint(f"The checkpoint's {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise BadCheckpoint(f"The checkpoint's {path} does not hold a JSON object.")
     return content
 
 
-def _load(part_class: Any, path: Path, part: str, dtype: torch.dtype | None) -> Any:
-    options: dict[str, Any] = {"local_files_only": True}
-    if dtype is not None:
-        options["dtype"] = dtype
-        options["use_safetensors"] = True
+def _load_module(module_class: Any, path: Path, part: str, dtype: torch.dtype) -> Any:
+    module, found = _load(
+        module_class, path, part, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    missing = sorted(found["missing_keys"])
+    if missing:  # left to chance by the libraries, with no more than a line in the log
+        raise BadCheckpoint(
+            f"The checkpoint's {path / part} lacks {len(missing)} of its weights, "
+            f"{missing[0]} among them."
+        )
+    return module
+
+
+def _load(part_class: Any, path: Path, part: str, **options: Any) -> Any:
     try:
-        return part_class.from_pretrained(str(path / part), **options)
+        return part_class.from_pretrained(str(path / part), local_files_only=True, **options)
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise BadCheckpoint(f"The checkpoint's {path / part} cannot be loaded: {reason}") from error
