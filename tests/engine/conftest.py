@@ -19,12 +19,6 @@ References = Callable[..., Reference]
 """`references(model, wish, images=1)`: `develop`, each picture only once."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """diffusers' KDPM2 and DEIS schedulers hand tensors to numpy, which remarks on it."""
-    known = "ignore:__array_wrap__ must accept context:DeprecationWarning"
-    config.addinivalue_line("filterwarnings", known)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def two_threads() -> Iterator[None]:
     """OpenMP threads of several processes that share two cores spin and starve each other."""
