@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import anyio
 import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -36,14 +37,12 @@ class Endings:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
-        try:
+        # anyio cancels until it is heard: redis-py swallows a cancel that meets its handshake.
+        async with self._client, anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            group.start_soon(self._look)
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._client.aclose()
+            group.cancel_scope.cancel()
 
     async def wait(self, record: JobRecord, seconds: float) -> JobRecord:
         """The record of an accepted job once it has ended, or as it is after `seconds`. Where Redis

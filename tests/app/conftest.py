@@ -1,0 +1,69 @@
+"""The real app on a real Redis; the tests play the worker with the worker's own moves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from redis import Redis
+from rq import Queue
+
+from app.main import create_app
+from app.settings import AppSettings
+from contract import queue
+from contract.pictures import PictureStore
+from contract.transactions import Claim, commit, take
+from contract.workers import announce
+from tests.contract.samples import MODEL, TTL_S, job_result, model_card, worker_card
+
+WORKER = "gpu-1"
+PNG = b"\x89PNG of a red circle"
+
+
+@asynccontextmanager
+async def serving(settings: AppSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an app with these settings, started and stopped as a server would."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://darkroom") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def settings(redis_url: str, connection: Redis) -> AppSettings:
+    return AppSettings(redis_url=redis_url, result_ttl_s=TTL_S, max_wait_s=20)
+
+
+@pytest.fixture
+async def client(settings: AppSettings) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def model(connection: Redis) -> str:
+    """A model with one live worker."""
+    announce(connection, worker_card(WORKER), model_card())
+    return MODEL
+
+
+@pytest.fixture
+def jobs(connection: Redis, model: str) -> Queue:
+    return queue.model_queue(connection, model)
+
+
+def develop(jobs: Queue, *pictures: bytes) -> Claim | None:
+    """Plays a worker that takes the next job and makes these pictures; None where none waits."""
+    held = take(jobs, WORKER)
+    if held is not None:
+        store = PictureStore(jobs.connection, TTL_S)
+        commit(held, job_result(*map(store.put, pictures or (PNG,))))
+    return held
