@@ -92,7 +92,7 @@ class BatchWorker(BaseWorker):
 
         Takes RQ's arguments and uses none of them. Returns True: the end was an orderly one.
         """
-        self.bootstrap()
+        self.bootstrap(logging_level="WARNING")  # below it RQ logs each sweep
         self._install_signal_handlers()
         self.set_state(WorkerStatus.IDLE)
         self._heartbeat.start()

@@ -31,7 +31,6 @@ def run_worker(settings: WorkerSettings) -> None:
         StartupError: a setting or the checkpoint is wrong.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    logging.getLogger("rq.worker").setLevel(logging.WARNING)  # its sweep would log every time
     connection = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
     try:
         connection.ping()
