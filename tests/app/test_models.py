@@ -1,0 +1,33 @@
+import httpx
+import pytest
+from redis import Redis
+
+from contract.samplers import SAMPLERS
+from contract.workers import announce, withdraw
+from tests.contract.samples import model_card, worker_card
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_models_tell_what_they_can_do_and_who_holds_them(
+    client: httpx.AsyncClient, connection: Redis, model: str
+) -> None:
+    announce(connection, worker_card("gpu-2"), model_card())
+    gone = worker_card("gpu-3", "large")
+    announce(connection, gone, model_card("large"))
+    withdraw(connection, gone)
+    models = (await client.get("/models")).json()["models"]
+    assert [(m["id"], m["live_workers"], m["default"]) for m in models] == [
+        ("large", 0, False),
+        ("tiny", 2, True),
+    ]
+    tiny = models[1]
+    assert set(tiny["samplers"]) == set(SAMPLERS)
+    assert tiny["samplers"]["lcm"] == {"max_steps": 50, "refusal": None}
+    assert tiny["samplers"]["pndm"]["refusal"] == "diffusers cannot do it"
+    assert (tiny["min_side"], tiny["max_side"], tiny["side_multiple"]) == (32, 128, 16)
+
+
+async def test_without_a_model_the_list_is_empty(client: httpx.AsyncClient) -> None:
+    response = await client.get("/models")
+    assert (response.status_code, response.json()) == (200, {"models": []})

@@ -1,0 +1,81 @@
+"""The OpenAPI page shows an example of each answer that an endpoint can give."""
+
+from typing import Any
+
+import pytest
+
+from app.main import create_app
+from app.problems import MEDIA_TYPE, STATUS
+from app.settings import AppSettings
+from contract.errors import DarkroomError
+
+Operation = tuple[str, dict[str, Any]]
+
+
+def operations() -> list[Operation]:
+    paths = create_app(AppSettings()).openapi()["paths"]
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    ]
+
+
+ENDPOINTS = {
+    "POST /generate",
+    "GET /jobs/{job_id}",
+    "DELETE /jobs/{job_id}",
+    "GET /jobs/{job_id}/images/{n}",
+    "GET /models",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+}
+
+
+def test_every_endpoint_is_there() -> None:
+    assert {name for name, _ in operations()} == ENDPOINTS
+
+
+@pytest.mark.parametrize(("name", "operation"), operations(), ids=lambda value: str(value)[:30])
+def test_every_answer_has_an_example(name: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"]
+    for status, response in operation["responses"].items():
+        for media_type, content in response.get("content", {}).items():
+            assert content.get("example") or content.get("examples"), (name, status, media_type)
+            assert "schema" in content or media_type in ("image/png", "text/plain"), (name, status)
+
+
+@pytest.mark.parametrize(("name", "operation"), operations(), ids=lambda value: str(value)[:30])
+def test_errors_are_problem_documents(name: str, operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        if int(status) >= 400:
+            (content,) = response["content"].values()
+            assert list(response["content"]) == [MEDIA_TYPE], (name, status)
+            for code, example in content["examples"].items():
+                problem = example["value"]
+                assert (problem["code"], problem["status"]) == (code, int(status))
+
+
+def test_every_error_is_shown_somewhere() -> None:
+    shown = {
+        code
+        for _, operation in operations()
+        for response in operation["responses"].values()
+        for code in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+    }
+    assert shown == set(STATUS) - {DarkroomError.code}
+
+
+def test_references_lead_somewhere() -> None:
+    schema = create_app(AppSettings()).openapi()
+    assert "Problem" in schema["components"]["schemas"]
+    assert not {"HTTPValidationError", "ValidationError"} & schema["components"]["schemas"].keys()
+
+
+def test_the_request_has_an_example_that_is_valid() -> None:
+    from contract.request import GenerateRequest
+
+    body = dict(operations())["POST /generate"]["requestBody"]["content"]["application/json"]
+    for example in body["examples"].values():
+        GenerateRequest.model_validate(example["value"])

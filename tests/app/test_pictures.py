@@ -1,0 +1,109 @@
+import hashlib
+
+import httpx
+import pytest
+from redis import Redis
+from rq import Queue
+
+from contract.errors import NotFinite
+from contract.identity import new_job_id
+from contract.transactions import fail, take
+from tests.app.conftest import PNG, WORKER, develop
+
+pytestmark = pytest.mark.anyio
+
+
+async def accepted(client: httpx.AsyncClient, images: int = 1) -> str:
+    response = await client.post("/generate", json={"prompt": "a", "images": images})
+    return str(response.headers["location"])
+
+
+async def test_a_picture_comes_with_its_digest_and_may_be_kept(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    response = await client.get(f"{url}/images/0")
+    assert response.content == PNG
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["etag"] == f'"{hashlib.sha256(PNG).hexdigest()}"'
+    assert response.headers["cache-control"] == "private, max-age=600, immutable"
+
+
+async def test_each_picture_has_its_number(client: httpx.AsyncClient, jobs: Queue) -> None:
+    url = await accepted(client, images=2)
+    develop(jobs, b"one", b"two")
+    pictures = [(await client.get(f"{url}/images/{n}")).content for n in range(2)]
+    assert pictures == [b"one", b"two"]
+
+
+async def test_a_picture_that_the_caller_has_is_not_sent_again(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    etag = (await client.get(f"{url}/images/0")).headers["etag"]
+    for held in (etag, f'"x", W/{etag}', "*"):
+        response = await client.get(f"{url}/images/0", headers={"If-None-Match": held})
+        assert (response.status_code, response.content) == (304, b"")
+        assert response.headers["etag"] == etag
+    response = await client.get(f"{url}/images/0", headers={"If-None-Match": '"x"'})
+    assert response.status_code == 200
+
+
+async def test_a_picture_that_is_not_ready_is_409(client: httpx.AsyncClient, jobs: Queue) -> None:
+    url = await accepted(client)
+    queued = await client.get(f"{url}/images/0")
+    take(jobs, WORKER)
+    running = await client.get(f"{url}/images/0")
+    for response in (queued, running):
+        assert (response.status_code, response.json()["code"]) == (409, "picture_not_ready")
+        assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_failed_job_has_no_pictures_and_says_why(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    held = take(jobs, WORKER)
+    assert held is not None
+    fail(held, NotFinite("It became NaN."))
+    response = await client.get(f"{url}/images/0")
+    assert (response.status_code, response.json()["code"]) == (409, "job_ended")
+    assert "not_finite" in response.json()["detail"]
+
+
+async def test_a_cancelled_job_has_no_pictures(client: httpx.AsyncClient, jobs: Queue) -> None:
+    url = await accepted(client)
+    await client.delete(url)
+    response = await client.get(f"{url}/images/0")
+    assert (response.status_code, response.json()["code"]) == (409, "job_ended")
+    assert "retry-after" not in response.headers
+
+
+@pytest.mark.parametrize("n", ["1", "-1", "99999999999999999999"])
+async def test_a_number_out_of_range_is_404(client: httpx.AsyncClient, jobs: Queue, n: str) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    response = await client.get(f"{url}/images/{n}")
+    assert (response.status_code, response.json()["code"]) == (404, "picture_not_found")
+
+
+async def test_what_is_no_number_is_named(client: httpx.AsyncClient, model: str) -> None:
+    response = await client.get(f"{await accepted(client)}/images/first")
+    assert (response.status_code, response.json()["field"]) == (422, "n")
+
+
+async def test_an_expired_picture_is_410(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    connection.delete(*connection.keys("darkroom:picture:*"))
+    response = await client.get(f"{url}/images/0")
+    assert (response.status_code, response.json()["code"]) == (410, "picture_expired")
+
+
+async def test_a_picture_of_no_job_is_404(client: httpx.AsyncClient) -> None:
+    response = await client.get(f"/jobs/{new_job_id()}/images/0")
+    assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
