@@ -1,13 +1,18 @@
 """The OpenAPI page shows an example of each answer that an endpoint can give."""
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from app import views
 from app.main import create_app
 from app.problems import MEDIA_TYPE, STATUS
 from app.settings import AppSettings
+from app.views import JobView, ModelsView, ReadyView
 from contract.errors import DarkroomError
+from contract.request import GenerateRequest
 
 Operation = tuple[str, dict[str, Any]]
 
@@ -74,8 +79,23 @@ def test_references_lead_somewhere() -> None:
 
 
 def test_the_request_has_an_example_that_is_valid() -> None:
-    from contract.request import GenerateRequest
-
     body = dict(operations())["POST /generate"]["requestBody"]["content"]["application/json"]
     for example in body["examples"].values():
         GenerateRequest.model_validate(example["value"])
+
+
+@pytest.mark.parametrize(
+    ("view", "example"),
+    [
+        (JobView, views.QUEUED_EXAMPLE),
+        (JobView, views.SUCCEEDED_EXAMPLE),
+        (JobView, views.CANCELLED_EXAMPLE),
+        (ModelsView, views.MODELS_EXAMPLE),
+        (ReadyView, views.READY_EXAMPLE),
+    ],
+)
+def test_examples_are_what_the_answers_look_like(
+    view: type[BaseModel], example: dict[str, Any]
+) -> None:
+    shown = view.model_validate_json(json.dumps(example)).model_dump(mode="json")
+    assert shown.keys() == example.keys()
