@@ -83,23 +83,31 @@ def test_fifty_steps_at_guidance_ten_are_exact(model: Model, references: Referen
         assert_exact(outcome.finished[i], references(model, wish))
 
 
-@pytest.mark.parametrize(
-    "wish",
-    [
-        Wish(sampler="euler", steps=60, guidance=20.0, prompt="two pink hearts"),
-        # The empty prompt, pushed away from a real one: PNDM's first steps amplify rounding.
-        Wish(sampler="pndm", steps=13, seed=7, prompt="", negative_prompt=PROMPTS[1], width=96),
-    ],
-    ids=["beyond fifty steps and guidance ten", "unstable"],
-)
-def test_where_diffusers_itself_moves_with_its_batch_the_engine_moves_no_further(
-    starter: Model, wish: Wish, references: References
+def assert_as_close_as_diffusers_own_batches(
+    model: Model, wish: Wish, references: References
 ) -> None:
-    alone = references(starter, wish)
-    moved = latent_error(references(starter, wish, images=3).latents[0], alone.latents[0])
-    outcome = develop_together(engine_of(starter), [Arrival(wish), Arrival(MIX["euler"])])
+    """The picture differs from diffusers' at most 3 times as much as diffusers' own result moves
+    between a batch of 1 and one of 3."""
+    alone = references(model, wish)
+    moved = latent_error(references(model, wish, images=3).latents[0], alone.latents[0])
+    outcome = develop_together(engine_of(model), [Arrival(wish), Arrival(MIX["euler"])])
     found = latent_error(outcome.finished[0].latents, alone.latents[0])
     assert found <= max(3 * moved, LATENT_LIMIT)
+
+
+def test_beyond_fifty_steps_and_guidance_ten_it_stays_close(
+    tiny: Model, references: References
+) -> None:
+    wish = Wish("euler", steps=60, guidance=30.0, prompt=PROMPTS[1])
+    assert_as_close_as_diffusers_own_batches(tiny, wish, references)
+
+
+def test_where_rounding_grows_in_diffusers_itself_it_stays_close(
+    starter: Model, references: References
+) -> None:
+    """PNDM's first steps blow rounding up on this one: the empty prompt, away from a real one."""
+    wish = Wish("pndm", steps=13, seed=7, prompt="", negative_prompt=PROMPTS[1], width=96)
+    assert_as_close_as_diffusers_own_batches(starter, wish, references)
 
 
 def test_several_images_are_single_requests_with_seeds_in_a_row(
@@ -157,8 +165,8 @@ def test_any_mix_is_exact(
 
 
 def worst_psnr(model: Model, reference: Model) -> float:
-    """Of the mix, developed in one batch by either model, in dB."""
-    arrivals = [Arrival(wish) for wish in MIX.values()]
+    """Of a third of the mix, developed in one batch by either model, in dB."""
+    arrivals = [Arrival(wish) for wish in list(MIX.values())[1::3]]
     found = develop_together(engine_of(model), arrivals).finished
     expected = develop_together(engine_of(reference), arrivals).finished
     return min(psnr(found[i].pixels, expected[i].pixels) for i in range(len(arrivals)))
