@@ -113,7 +113,12 @@ def test_a_fault_is_narrowed_down_to_the_picture_that_it_belongs_to(
     tiny: Model, references: References
 ) -> None:
     guidances = (1.0, 3.0, 9.0, 7.5, 5.0)
-    wishes = {str(i): Wish("euler", 2, guidance=g, seed=i) for i, g in enumerate(guidances)}
+    wishes = {
+        str(i): Wish(
+            "euler", 2, guidance, seed=i, prompt=f"picture {i}", negative_prompt=f"not {i}"
+        )
+        for i, guidance in enumerate(guidances)
+    }
     batch = batch_of(tiny, **wishes)
     poison = next(row for row in batch.rows if row.picture.key == "3").latents[0]
     calls: list[int] = []

@@ -76,11 +76,11 @@ def test_every_sampler_in_one_mixed_batch_is_exact(model: Model, references: Ref
         assert_exact(outcome.finished[i], references(model, arrival.wish))
 
 
-def test_fifty_steps_at_guidance_ten_are_exact(model: Model, references: References) -> None:
+def test_fifty_steps_at_guidance_ten_are_exact(starter: Model, references: References) -> None:
     arrivals = [Arrival(wish, at=7 * i) for i, wish in enumerate(LONG)]
-    outcome = develop_together(engine_of(model), arrivals)
+    outcome = develop_together(engine_of(starter), arrivals)
     for i, wish in enumerate(LONG):
-        assert_exact(outcome.finished[i], references(model, wish))
+        assert_exact(outcome.finished[i], references(starter, wish))
 
 
 def assert_as_close_as_diffusers_own_batches(
