@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError
 from redis.retry import Retry
 
 from contract.errors import QueueFull, RedisUnavailable
@@ -28,10 +29,11 @@ def translated() -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise RedisUnavailable(f"Redis cannot be reached: {error}") from error
+    except redis.OutOfMemoryError as error:
+        raise QueueFull("Redis is out of memory; no new work is taken for now.") from error
+    except (redis.ReadOnlyError, ClusterDownError) as error:
+        raise RedisUnavailable("Redis cannot be written to.") from error
     except redis.ResponseError as error:
-        text = str(error)
-        if "OOM" in text:
-            raise QueueFull("Redis is out of memory; no new work is taken for now.") from error
-        if text.startswith(("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN")):
-            raise RedisUnavailable(f"Redis cannot be written to: {error}") from error
+        if "MISCONF" in str(error):  # its disk is full or failing
+            raise RedisUnavailable("Redis cannot keep what is written to it.") from error
         raise

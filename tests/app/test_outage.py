@@ -159,3 +159,14 @@ async def test_a_frozen_redis_is_503_in_time_for_a_crowd() -> None:
             began = time.monotonic()
             assert "darkroom_redis_up 0.0" in (await client.get("/metrics")).text
             assert time.monotonic() - began < LIMIT_S
+
+
+async def test_a_full_redis_takes_no_new_work_and_keeps_the_old(outage: Outage) -> None:
+    async with serving(AppSettings(redis_url=outage.url)) as client:
+        kept = await client.post("/generate", json={"prompt": "a"})
+        with outage.client() as connection:
+            connection.config_set("maxmemory", 1)
+        full = await client.post("/generate", json={"prompt": "a"})
+        assert (full.status_code, full.json()["code"]) == (503, "queue_full")
+        assert int(full.headers["retry-after"]) > 0
+        assert (await client.get(kept.headers["location"])).json()["queue_position"] == 1
