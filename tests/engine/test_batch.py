@@ -151,3 +151,14 @@ def test_a_lack_of_memory_is_told_apart(error: Exception) -> None:
 
 def test_a_fault_without_a_text_is_named_by_its_class() -> None:
     assert str(fault(RuntimeError())) == "The engine failed on this picture: RuntimeError"
+
+
+def test_rows_that_cannot_join_leave_the_batch_as_it_was(tiny: Model) -> None:
+    batch = Batch(tiny, tiny.native_shape)
+    first, second, third = (row_of(tiny, key, Wish()) for key in "abc")
+    batch.join([first])
+    third.latents = third.latents[:, :1]
+    with pytest.raises(RuntimeError):
+        batch.join([second, third])
+    assert batch.rows == [first]
+    assert batch.step() == {}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -87,11 +88,11 @@ class Batch:
         return sum(row.picture.rows for row in self.rows)
 
     def join(self, new: Sequence[Row]) -> None:
-        outputs = torch.zeros(len(new), *self._outputs.shape[1:], device=self._model.device)
-        self._latents = torch.cat([self._latents, *(row.latents[None] for row in new)])
-        self._outputs = torch.cat([self._outputs, outputs])
-        self.rows = [*self.rows, *new]
-        self._lay_out(range(len(self.rows)))
+        """All of them, or none where the device has no room for them and raises."""
+        fresh = torch.zeros(len(new), *self._outputs.shape[1:], device=self._model.device)
+        latents = torch.cat([self._latents, *(row.latents[None] for row in new)])
+        outputs = torch.cat([self._outputs, fresh])
+        self._lay_out([*self.rows, *new], latents, outputs)
 
     def leave(self, keys: set[Hashable]) -> list[Row]:
         """Takes out the pictures named, done or not; their rows come back with their latents."""
@@ -101,31 +102,32 @@ class Batch:
                 row.latents = self._latents[i]
                 left.append(row)
         if left:
-            self._lay_out([i for i, row in enumerate(self.rows) if row.picture.key not in keys])
+            stay = [i for i, row in enumerate(self.rows) if row.picture.key not in keys]
+            rows = [self.rows[i] for i in stay]
+            self._lay_out(rows, self._latents[stay], self._outputs[stay])
         return left
 
-    def _lay_out(self, stay: Sequence[int]) -> None:
-        order = sorted(stay, key=lambda i: not self.rows[i].picture.is_guided)
-        self.rows = [self.rows[i] for i in order]
-        if not self.rows:
-            self._latents, self._outputs = self._latents[:0], self._outputs[:0]
-            return
-        device = self._model.device
-        index = torch.tensor(order, device=device)
-        self._latents, self._outputs = self._latents[index], self._outputs[index]
-        starts = [0]
-        for row in self.rows:
-            starts.append(starts[-1] + len(row.program))
-        cursor = [start + row.step for start, row in zip(starts, self.rows, strict=False)]
-        self._programs = torch.cat([row.program for row in self.rows])
-        self._cursor = torch.tensor(cursor, device=device)  # where each picture is in its program
-        guided = [row for row in self.rows if row.picture.is_guided]
-        scale = [row.picture.guidance for row in guided]
-        self._guidance = torch.tensor(scale, device=device).reshape(-1, 1, 1, 1)
-        self._conditioning = torch.stack(
-            [row.unconditional.embedding for row in guided if row.unconditional is not None]
-            + [row.conditional.embedding for row in self.rows]
-        )
+    def _lay_out(self, rows: list[Row], latents: Tensor, outputs: Tensor) -> None:
+        """Guided rows first. Nothing is changed before everything has been made."""
+        order = sorted(range(len(rows)), key=lambda i: not rows[i].picture.is_guided)
+        rows = [rows[i] for i in order]
+        latents, outputs = latents[order], outputs[order]
+        if rows:
+            device = self._model.device
+            lengths = [len(row.program) for row in rows]
+            starts = accumulate(lengths[:-1], initial=0)
+            cursor = [start + row.step for start, row in zip(starts, rows, strict=True)]
+            guided = [row for row in rows if row.picture.is_guided]
+            scale = [row.picture.guidance for row in guided]
+            embeddings = [row.unconditional.embedding for row in guided if row.unconditional]
+            embeddings += [row.conditional.embedding for row in rows]
+            self._programs, self._cursor, self._guidance, self._conditioning = (
+                torch.cat([row.program for row in rows]),
+                torch.tensor(cursor, device=device),  # where each picture is in its program
+                torch.tensor(scale, device=device).reshape(-1, 1, 1, 1),
+                torch.stack(embeddings),
+            )
+        self.rows, self._latents, self._outputs = rows, latents, outputs
 
     @torch.inference_mode()
     def step(self) -> dict[Hashable, GenerationError]:

@@ -100,11 +100,23 @@ class Engine:
                 if row is not None:
                     new.append(row)
                     room -= row.picture.rows
-            if new:
-                batch.join(new)
-                joined += len(new)
+            joined += self._join(batch, new)
         self._forget_empty()
         return joined
+
+    def _join(self, batch: Batch, new: list[Row]) -> int:
+        """How many could join; the device has no room for the others, which fail."""
+        if not new:
+            return 0
+        try:
+            batch.join(new)
+        except (RuntimeError, MemoryError) as error:
+            if len(new) == 1:
+                self._spoiled.append(Spoiled(new[0].picture.key, fault(error)))
+                return 0
+            middle = len(new) // 2
+            return self._join(batch, new[:middle]) + self._join(batch, new[middle:])
+        return len(new)
 
     def _prepare(self, picture: Picture) -> Row | None:
         try:
