@@ -1,1 +1,1 @@
-"""The HTTP side: validates requests, puts jobs on the queue, answers for them. Knows no torch."""
+"""The HTTP side: requests come in, are judged, and wait in Redis. Never loads torch."""

@@ -1,65 +1,65 @@
-"""What the API shows to Prometheus. Labels are bounded: never a prompt, an id or a raw path."""
+"""What the API shows to Prometheus: its own figures and the queue's."""
 
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+import redis
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis import Redis
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import CODE_KEY
 from contract import queue
-from contract.connections import translated
-from contract.errors import DarkroomError, ServiceError
 from contract.workers import known_models, live_workers
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-OTHER = "other"  # the label of whatever is not ours
-SERVER_ERROR = 500
+SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+UNKNOWN_ROUTE = "unknown"
 
 
-class _Queues(Collector):
-    """Read from Redis when asked for; without Redis there is nothing to say but that."""
+class QueueCollector(Collector):
+    """Reads the queues when it is scraped. Without Redis it says just that."""
 
-    def __init__(self, connection: Redis):
+    def __init__(self, connection: redis.Redis):
         self._connection = connection
 
-    def describe(self) -> list[Metric]:
-        return []  # else registering would ask Redis
-
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("darkroom_redis_up", "1 where Redis answers.")
+        up = GaugeMetricFamily("darkroom_redis_up", "Whether Redis answers.")
         try:
-            with translated():
-                yield from self._families()
-            up.add_metric([], 1)
-        except ServiceError:
+            metrics = self._read()
+        except redis.RedisError:
             up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
         yield up
+        yield from metrics
 
-    def _families(self) -> list[Metric]:
-        depth = GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", labels=["model"])
+    def describe(self) -> Iterator[Metric]:
+        """Empty: to register the collector must not ask Redis."""
+        return iter(())
+
+    def _read(self) -> list[Metric]:
+        labels = ["model"]
+        depth = GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", labels=labels)
         oldest = GaugeMetricFamily(
             "darkroom_queue_oldest_wait_seconds",
-            "How long the job at the head of the queue has waited.",
-            labels=["model"],
+            "Since the job at the head of the queue was accepted; 0 where none waits.",
+            labels=labels,
         )
-        live = GaugeMetricFamily("darkroom_live_workers", "Live workers.", labels=["model"])
-        holders = [worker.model for worker in live_workers(self._connection)]
+        workers = GaugeMetricFamily("darkroom_live_workers", "Workers that live.", labels=labels)
+        live = [worker.model for worker in live_workers(self._connection)]
         for model in known_models(self._connection):
             waiting = queue.model_queue(self._connection, model)
             depth.add_metric([model], queue.depth(waiting))
             oldest.add_metric([model], queue.oldest_wait_s(waiting))
-            live.add_metric([model], holders.count(model))
-        return [depth, oldest, live]
+            workers.add_metric([model], live.count(model))
+        return [depth, oldest, workers]
 
 
 class AppMetrics:
-    def __init__(self, connection: Redis):
-        self._registry = registry = CollectorRegistry()
+    def __init__(self, connection: redis.Redis):
+        self.registry = registry = CollectorRegistry()
         self._requests = Counter(
             "darkroom_http_requests",
             "Requests answered.",
@@ -68,37 +68,35 @@ class AppMetrics:
         )
         self._seconds = Histogram(
             "darkroom_http_request_seconds",
-            "From the request's head to the end of the answer; includes `Prefer: wait`.",
+            "From a request until its answer began, waiting for jobs included.",
             ["route"],
             buckets=SECONDS,
             registry=registry,
         )
         self._errors = Counter(
-            "darkroom_http_errors", "Problems answered, by code.", ["code"], registry=registry
+            "darkroom_http_errors", "Problem documents sent.", ["code"], registry=registry
         )
         self._accepted = Counter(
-            "darkroom_jobs_accepted", "Jobs put on the queue.", ["model"], registry=registry
+            "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
         )
-        registry.register(_Queues(connection))
+        registry.register(QueueCollector(connection))
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def failed(self, code: str) -> None:
+        self._errors.labels(code).inc()
 
     def accepted(self, model: str) -> None:
         self._accepted.labels(model).inc()
 
-    def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", OTHER)
-        method = scope["method"] if scope["method"] in METHODS else OTHER
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-        code = scope.get(CODE_KEY)
-        if code is not None:
-            self._errors.labels(code).inc()
 
-    def exposition(self) -> bytes:
-        """Prometheus' text format. Asks Redis, so it may take as long as that may."""
-        return generate_latest(self._registry)
+class RequestMetrics:
+    """ASGI middleware that counts requests by the template of their route, never by their path."""
 
+    METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-class MetricsMiddleware:
     def __init__(self, app: ASGIApp, metrics: AppMetrics):
         self._app = app
         self._metrics = metrics
@@ -107,19 +105,20 @@ class MetricsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = SERVER_ERROR
         began = time.perf_counter()
 
-        async def counted(message: Message) -> None:
-            nonlocal status
+        def count(status: int) -> None:
+            method = scope["method"] if scope["method"] in self.METHODS else "other"
+            route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
+            self._metrics.answered(route, method, status, time.perf_counter() - began)
+
+        async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status = message["status"]
+                count(message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, counted)
+            await self._app(scope, receive, watch)
         except Exception:
-            scope[CODE_KEY] = DarkroomError.code  # answered further out
+            count(HTTPStatus.INTERNAL_SERVER_ERROR)  # answered further out, by Starlette itself
             raise
-        finally:
-            self._metrics.answered(scope, status, time.perf_counter() - began)

@@ -1,205 +1,213 @@
-"""Errors as RFC 9457 problem documents. The one table from an error's code to an HTTP status."""
+"""Errors as RFC 9457 problem documents, each with a stable `code`."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
 
-from contract.errors import DarkroomError, InvalidRequest, RequestError, ServiceError
-from contract.job import JobFault
+from contract import errors
+from contract.errors import DarkroomError, RequestError, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
-CODE_KEY = "darkroom.problem"  # where the scope of a request keeps its problem's code
-MOST_ERRORS = 20  # faults listed of one request
-MOST_NAME = 100  # characters of a field's name that are repeated
-BODY = "body"  # the field that is named where the whole body is at fault
 
-STATUS: Mapping[str, int] = MappingProxyType(
-    {
-        "invalid_request": 422,
-        "body_too_large": 413,
-        "unknown_model": 422,
-        "unsupported_sampler": 422,
-        "unsupported_steps": 422,
-        "unsupported_size": 422,
-        "job_not_found": 404,
-        "job_expired": 410,
-        "job_ended": 409,
-        "picture_not_ready": 409,
-        "picture_not_found": 404,
-        "picture_expired": 410,
-        "redis_unavailable": 503,
-        "queue_full": 503,
-        "no_model": 503,
-        "sampler_refused": 500,
-        "not_finite": 500,
-        "out_of_memory": 500,
-        "engine_fault": 500,
-        "malformed_job": 500,
-        "internal_error": 500,
-    }
-)
+STATUS: Mapping[str, HTTPStatus] = {
+    errors.InvalidRequest.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BodyTooLarge.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnknownModel.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedSampler.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedSteps.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedSize.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
+    errors.JobExpired.code: HTTPStatus.GONE,
+    errors.JobEnded.code: HTTPStatus.CONFLICT,
+    errors.PictureNotReady.code: HTTPStatus.CONFLICT,
+    errors.PictureNotFound.code: HTTPStatus.NOT_FOUND,
+    errors.PictureExpired.code: HTTPStatus.GONE,
+    errors.RedisUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.QueueFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.NotFinite.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.OutOfMemory.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.EngineFault.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.MalformedJob.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    DarkroomError.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""What each code is in HTTP. Errors that never leave a worker or a start-up are not here."""
+
+MOST_FAULTS = 20
+MOST_NAME = 100  # characters of a field's name that are repeated
+"""A body of 64 KB can hold thousands of wrong fields; the answer to it stays small."""
 
 logger = logging.getLogger(__name__)
 
 
 class FieldFault(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
     field: str
     message: str
 
 
 class Problem(BaseModel):
-    """What every error of this API looks like (RFC 9457)."""
+    """RFC 9457, with a code that programs can rely on."""
 
-    model_config = ConfigDict(frozen=True)
-
-    type: str
+    type: Annotated[str, Field(description="A name for the code; about:blank is plain HTTP.")]
     title: str
     status: int
     detail: str
-    code: Annotated[str, Field(description="Stable; titles and details may change.")]
-    field: Annotated[str | None, Field(description="The first field at fault.")] = None
+    code: Annotated[str, Field(description="Stable; texts may change.")]
+    field: Annotated[str | None, Field(description="The field at fault, or the first one.")] = None
     errors: Annotated[list[FieldFault] | None, Field(description="All fields at fault.")] = None
     allowed: Annotated[list[str] | None, Field(description="Values that would do.")] = None
 
-    @classmethod
-    def of(cls, error: DarkroomError) -> Self:
-        if isinstance(error, RequestError) and error.field is not None:
-            faults = [FieldFault(field=error.field, message=str(error))]
-            return cls.make(error.code, error.title, str(error), faults, error.allowed)
-        return cls.make(error.code, error.title, str(error))
 
-    @classmethod
-    def of_fault(cls, fault: JobFault) -> Self:
-        """The way a job failed, told as this request's own failure."""
-        return cls.make(fault.code, fault.title, fault.detail)
+class JobFailed(Exception):
+    """The job that a caller waited for ended with an error."""
 
-    @classmethod
-    def of_status(cls, status: int, detail: str) -> Self:
-        """A problem of HTTP itself, whose code is the status's own phrase."""
-        phrase = HTTPStatus(status).phrase
-        return cls.make(phrase.lower().replace(" ", "_"), phrase, detail, status=status)
-
-    @classmethod
-    def make(
-        cls,
-        code: str,
-        title: str,
-        detail: str,
-        faults: list[FieldFault] | None = None,
-        allowed: list[str] | None = None,
-        status: int | None = None,
-    ) -> Self:
-        return cls(
-            type=f"urn:darkroom:problem:{code}",
+    def __init__(self, code: str, title: str, detail: str):
+        super().__init__(detail)
+        self.problem = Problem(
+            type=type_of(code),
             title=title,
-            status=STATUS.get(code, 500) if status is None else status,
+            status=STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR),
             detail=detail,
             code=code,
-            field=faults[0].field if faults else None,
-            errors=faults,
-            allowed=allowed,
         )
 
 
-def problem_response(
-    scope: Scope, problem: Problem, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """The problem as an answer; its code is left in the scope for the metrics."""
-    scope[CODE_KEY] = problem.code
+def type_of(code: str) -> str:
+    return f"urn:darkroom:problem:{code}"
+
+
+def problem_of(error: DarkroomError) -> Problem:
+    field = error.field if isinstance(error, RequestError) else None
+    return Problem(
+        type=type_of(error.code),
+        title=error.title,
+        status=STATUS[error.code],
+        detail=str(error),
+        code=error.code,
+        field=field,
+        errors=[FieldFault(field=field, message=str(error))] if field else None,
+        allowed=error.allowed if isinstance(error, RequestError) else None,
+    )
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     return JSONResponse(
         problem.model_dump(exclude_none=True),
         status_code=problem.status,
-        headers=dict(headers or {}),
+        headers=headers,
         media_type=MEDIA_TYPE,
     )
 
 
-def error_response(scope: Scope, error: DarkroomError) -> JSONResponse:
-    headers = {}
-    if isinstance(error, ServiceError):
-        headers["Retry-After"] = str(error.retry_after_s)
-    return problem_response(scope, Problem.of(error), headers)
+def handle_problems(app: FastAPI) -> None:
+    """Makes every error of the app a problem document, and notes its code for the metrics."""
+    app.add_exception_handler(DarkroomError, _on_darkroom_error)
+    app.add_exception_handler(JobFailed, _on_job_failed)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_exception)
 
 
-def install(app: FastAPI) -> None:
-    """Makes every error of the app a problem document."""
-    app.add_exception_handler(DarkroomError, _known)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> JSONResponse:
+    request.app.state.metrics.failed(problem.code)
+    return answer(problem, headers)
 
 
-async def _known(request: Request, error: Exception) -> JSONResponse:
+async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DarkroomError)
-    return error_response(request.scope, error)
+    if error.code not in STATUS:
+        return await _on_exception(request, error)
+    return _noted(request, problem_of(error), _advice(error))
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+def _advice(error: DarkroomError) -> dict[str, str] | None:
+    if isinstance(error, ServiceError):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.PictureNotReady):
+        return {"Retry-After": "1"}
+    if isinstance(error, errors.BodyTooLarge):
+        return {"Connection": "close"}  # the rest of the body is never read
+    return None
+
+
+async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, JobFailed)
+    return _noted(request, error.problem, None)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return problem_response(request.scope, _invalid_request(error.errors()))
+    found = error.errors()
+    faults = [_field_fault(fault) for fault in found[:MOST_FAULTS]]
+    lists = (fault.get("ctx", {}).get("allowed") for fault in found)
+    allowed = next((names.split(", ") for names in lists if names), None)
+    return _noted(request, _invalid(faults, allowed), None)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for bytes that are no text
-        refused = InvalidRequest("The body cannot be read as JSON.", field=BODY)
-        return error_response(request.scope, refused)
-    problem = Problem.of_status(error.status_code, str(error.detail))
-    return problem_response(request.scope, problem, error.headers)
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    """The traceback goes to the log, by way of the server, and never to the caller."""
-    unexpected = DarkroomError("Something went wrong here; the server's log has more.")
-    return error_response(request.scope, unexpected)
-
-
-def _invalid_request(raw: Iterable[Mapping[str, Any]]) -> Problem:
-    listed = list(raw)
-    faults = [
-        FieldFault(field=_field(fault), message=_printable(_message(fault)))
-        for fault in listed[:MOST_ERRORS]
-    ]
-    more = f" ({len(listed) - 1} more)" if len(listed) > 1 else ""
-    detail = f"{faults[0].field}: {faults[0].message}{more}"
-    allowed = listed[0].get("ctx", {}).get("allowed")
-    return Problem.make(
-        InvalidRequest.code,
-        InvalidRequest.title,
-        detail,
-        faults,
-        allowed.split(", ") if isinstance(allowed, str) else None,
+def _invalid(faults: Sequence[FieldFault], allowed: list[str] | None = None) -> Problem:
+    kind = errors.InvalidRequest
+    return Problem(
+        type=type_of(kind.code),
+        title=kind.title,
+        status=STATUS[kind.code],
+        detail="; ".join(f"{fault.field}: {fault.message}" for fault in faults),
+        code=kind.code,
+        field=faults[0].field,
+        errors=list(faults),
+        allowed=allowed,
     )
 
 
-def _field(fault: Mapping[str, Any]) -> str:
-    """The name of the field at fault, without its place (body, path, ...)."""
+def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
+    """Never repeats the input, which may not even be valid JSON."""
     if fault["type"] == "json_invalid":
-        return BODY
+        return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
     named = fault.get("ctx", {}).get("field")
-    if named is not None:
-        return str(named)
-    inner = ".".join(str(part) for part in fault["loc"][1:])
-    return _printable(inner)[:MOST_NAME] or BODY
+    path = ".".join(_printable(part) for part in fault["loc"][1:])
+    if not path and not named and fault["type"] == "model_attributes_type":
+        return FieldFault(field="body", message="must be a JSON object, sent as application/json")
+    return FieldFault(field=named or path or "body", message=fault["msg"])
 
 
-def _message(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "json_invalid":
-        return f"JSON decode error: {fault.get('ctx', {}).get('error', fault['msg'])}"
-    return str(fault["msg"])
+def _printable(part: object) -> str:
+    """A name as it came, but for its length and lone surrogates, which no JSON can carry."""
+    return str(part)[:MOST_NAME].encode("utf-8", "replace").decode()
 
 
-def _printable(text: str) -> str:
-    """Lone surrogates are no text that a client could be expected to read."""
-    return text.encode("utf-8", "replace").decode()
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, DarkroomError):  # met by FastAPI while it read the body
+        return await _on_darkroom_error(request, error.__cause__)
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that Python cannot parse
+        fault = FieldFault(field="body", message="cannot be read as JSON")
+        return _noted(request, _invalid([fault]), None)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    problem = Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status,
+        detail=str(error.detail),
+        code=code,
+    )
+    return _noted(request, problem, error.headers)
+
+
+async def _on_exception(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    problem = Problem(
+        type=type_of(DarkroomError.code),
+        title=DarkroomError.title,
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        detail="Something went wrong here; the log of the service has more.",
+        code=DarkroomError.code,
+    )
+    return _noted(request, problem, None)

@@ -1,33 +1,28 @@
-"""The API's settings."""
+"""Settings of the HTTP side."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from contract.request import ModelId
 from contract.settings import CommonSettings
 
 
 class AppSettings(CommonSettings):
     host: Annotated[str, Field(description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[
-        int, Field(ge=0, le=65535, description="Port of the API; 0 takes a free one.")
+        int, Field(ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
     ] = 8000
     default_model: Annotated[
-        str | None,
+        ModelId | None,
         Field(
-            description="The model of a request that names none. Default: the only one there is; "
-            "needed where workers announce several."
+            description="Model of a request that names none. Needed only where several are served."
         ),
     ] = None
     max_queue: Annotated[
-        int, Field(ge=1, description="Jobs that may wait per model; more are refused with 503.")
+        int, Field(ge=1, description="How many jobs may wait for one model before 503.")
     ] = 10_000
     max_wait_s: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=3600,
-            allow_inf_nan=False,
-            description="Longest wait that `Prefer: wait` may ask for, in seconds.",
-        ),
+        int,
+        Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),
     ] = 60

@@ -1,66 +1,164 @@
-"""A job as the API shows it."""
+"""What the API answers with."""
 
 import math
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.job import JobFault, JobRecord, JobState, Timings
 from contract.request import JobRequest
+from contract.workers import ModelCard, WorkerCard
 
-ROUNDING = 0.01
-"""Steps. Progress travels as a share with four decimals, which may fall short of a whole step."""
+PNG = "image/png"
+PICTURE_SCHEMA = {"type": "string", "format": "binary"}
+
+REQUEST_EXAMPLE = {
+    "prompt": "red apple",
+    "negative_prompt": "",
+    "guidance": 7.5,
+    "steps": 30,
+    "sampler": "dpmpp_2m_karras",
+    "images": 1,
+    "model": "starter",
+    "seed": 1,
+    "width": 64,
+    "height": 64,
+}
+ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
+DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
+QUEUED_EXAMPLE: dict[str, Any] = {
+    "id": ID_EXAMPLE,
+    "state": "queued",
+    "model": "starter",
+    "request": REQUEST_EXAMPLE,
+    "created_at": "2026-11-24T08:45:46.557000Z",
+    "started_at": None,
+    "ended_at": None,
+    "queue_position": 3,
+    "progress": None,
+    "images": [],
+    "warnings": [],
+    "error": None,
+    "timings": None,
+    "worker": None,
+    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": f"/jobs/{ID_EXAMPLE}"},
+}
+SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
+    "state": "succeeded",
+    "started_at": "2026-11-24T08:45:46.561000Z",
+    "ended_at": "2026-11-24T08:45:47.713000Z",
+    "queue_position": None,
+    "images": [
+        {
+            "url": f"/jobs/{ID_EXAMPLE}/images/0",
+            "sha256": DIGEST_EXAMPLE,
+            "seed": 1,
+            "bytes": 4601,
+            "width": 64,
+            "height": 64,
+            "media_type": PNG,
+        }
+    ],
+    "timings": {
+        "queue_s": 0.004,
+        "join_s": 0.001,
+        "denoise_s": 1.11,
+        "decode_s": 0.02,
+        "encode_s": 0.01,
+        "total_s": 1.145,
+    },
+    "worker": "gpu-1.61de2b84",
+    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+}
+CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
+    "state": "cancelled",
+    "ended_at": "2026-11-24T08:45:47.713000Z",
+    "queue_position": None,
+    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+}
+MODELS_EXAMPLE = {
+    "models": [
+        {
+            "id": "starter",
+            "width": 64,
+            "height": 64,
+            "min_side": 16,
+            "max_side": 128,
+            "side_multiple": 8,
+            "token_limit": 24,
+            "prediction_type": "v_prediction",
+            "samplers": {"lcm": {"max_steps": 50, "refusal": None}},
+            "seen_at": 1795509933.8,
+            "live_workers": 1,
+            "default": True,
+        }
+    ]
+}
+READY_EXAMPLE = {
+    "status": "ready",
+    "workers": [
+        {
+            "name": "gpu-1",
+            "model": "starter",
+            "host": "node-7",
+            "pid": 4772,
+            "device": "cuda",
+            "dtype": "float16",
+            "rows": 16,
+            "metrics_port": 9464,
+            "started_at": 1795509933.8,
+        }
+    ],
+}
 
 
 class _View(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class ProgressView(_View):
-    step: Annotated[int, Field(description="Denoising steps done.")]
+class Progress(_View):
+    """Step k of n, over all pictures of the job."""
+
+    step: int
     steps: int
 
 
-class ImageView(_View):
+class Image(_View):
     url: str
     sha256: str
     seed: int
     bytes: int
-    width: Annotated[int, Field(description="Pixels.")]
-    height: Annotated[int, Field(description="Pixels.")]
-    media_type: Literal["image/png"] = "image/png"
+    width: int
+    height: int
+    media_type: str
 
 
-class LinksView(_View):
+class Links(_View):
     self: str
-    cancel: Annotated[str, Field(description="DELETE it.")]
+    cancel: Annotated[str | None, Field(description="DELETE it; null once the job has ended.")]
 
 
 class JobView(_View):
     id: str
     state: JobState
     model: str
-    request: Annotated[
-        JobRequest,
-        Field(description="With nothing left open: sent again, it makes the same pictures."),
-    ]
+    request: JobRequest
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
     queue_position: Annotated[int | None, Field(description="1 is next; null unless queued.")]
-    progress: Annotated[ProgressView | None, Field(description="Null unless running.")]
-    images: Annotated[list[ImageView], Field(description="Empty until the job has succeeded.")]
+    progress: Annotated[Progress | None, Field(description="Null unless running.")]
+    images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
-    error: Annotated[JobFault | None, Field(description="Null unless failed.")]
+    error: JobFault | None
     timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
-    worker: Annotated[str | None, Field(description="Who runs it, or ran it.")]
-    links: LinksView
+    worker: Annotated[str | None, Field(description="Who runs or ran it.")]
+    links: Links
 
     @classmethod
     def of(cls, record: JobRecord) -> Self:
-        address = job_path(record.id)
-        result = record.result
+        result, url = record.result, job_url(record.id)
         return cls(
             id=record.id,
             state=record.state,
@@ -76,37 +174,56 @@ class JobView(_View):
             error=record.error,
             timings=result.timings if result is not None else None,
             worker=record.worker,
-            links=LinksView(self=address, cancel=address),
+            links=Links(self=url, cancel=None if record.state.is_final else url),
         )
 
 
-def job_path(job_id: str) -> str:
+class ModelView(ModelCard):
+    live_workers: int
+    default: Annotated[bool, Field(description="Whether a request that names no model gets it.")]
+
+
+class ModelsView(_View):
+    models: list[ModelView]
+
+
+class HealthView(_View):
+    status: str
+
+
+class ReadyView(_View):
+    status: str
+    workers: Annotated[list[WorkerCard], Field(description="Those that live, by name.")]
+
+
+def job_url(job_id: str) -> str:
     return f"/jobs/{job_id}"
 
 
-def picture_path(job_id: str, n: int) -> str:
-    return f"/jobs/{job_id}/images/{n}"
+def image_url(job_id: str, n: int) -> str:
+    return f"{job_url(job_id)}/images/{n}"
 
 
-def _progress(record: JobRecord) -> ProgressView | None:
+def _progress(record: JobRecord) -> Progress | None:
     if record.progress is None:
         return None
     steps = record.request.steps
-    step = math.floor(record.progress * steps + ROUNDING)
-    return ProgressView(step=min(step, steps), steps=steps)
+    # The share was rounded to four places, by at most 0.0075 of 150 steps.
+    return Progress(step=math.floor(record.progress * steps + 0.01), steps=steps)
 
 
-def _images(record: JobRecord) -> list[ImageView]:
+def _images(record: JobRecord) -> list[Image]:
     if record.result is None:
         return []
     return [
-        ImageView(
-            url=picture_path(record.id, n),
-            sha256=picture.sha256,
-            seed=picture.seed,
-            bytes=picture.bytes,
+        Image(
+            url=image_url(record.id, n),
+            sha256=image.sha256,
+            seed=image.seed,
+            bytes=image.bytes,
             width=record.request.width,
             height=record.request.height,
+            media_type=PNG,
         )
-        for n, picture in enumerate(record.result.images)
+        for n, image in enumerate(record.result.images)
     ]

@@ -1,116 +1,95 @@
-"""Waiting for jobs to end: one subscription for the whole process."""
+"""Waiting for jobs to end: one subscription for the whole process, however many wait."""
 
+import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import anyio
-import redis
-from redis.asyncio import Redis
+import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.asyncio.retry import Retry
-from rq.job import Job
-from rq.utils import as_text
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
+from app.backend import Backend
+from contract.errors import RedisUnavailable
 from contract.events import ENDED_CHANNEL
-from contract.job import STATES
+from contract.job import JobRecord, ended_among, read_job
 
-SWEEP_S = 1.0
-PAUSE_S = 0.5  # before a lost connection is tried again
-TIMEOUT_S = 3.0
+LOOK_AGAIN_S = 1.0
+"""A stock `rq worker` publishes nothing, and news may be lost: the record is the truth. One look
+serves all who wait."""
+
+RECONNECT_S = 0.5
 
 logger = logging.getLogger(__name__)
 
 
 class Endings:
-    """Wakes those who wait for the end of a job.
+    """Hears of jobs that end."""
 
-    News come by subscription. Stock RQ workers send none, and an outage swallows some, so the
-    status of every job that is waited for is read once a second too, all in one round trip.
-    """
-
-    def __init__(self, redis_url: str):
-        self._url = redis_url
-        self._waiting: dict[str, set[anyio.Event]] = defaultdict(set)
-        self._is_closing = False
-
-    @contextmanager
-    def expect(self, job_id: str) -> Iterator[anyio.Event]:
-        """An event that is set once the job has ended, or the process is about to."""
-        event = anyio.Event()
-        if self._is_closing:
-            event.set()
-        self._waiting[job_id].add(event)
-        try:
-            yield event
-        finally:
-            self._waiting[job_id].discard(event)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
-
-    def release(self) -> None:
-        """Wakes everybody, so that no answer is lost when the process stops."""
-        self._is_closing = True
-        for job_id in list(self._waiting):
-            self._wake(job_id)
+    def __init__(self, redis_url: str, backend: Backend):
+        self._backend = backend
+        self._client = redis.asyncio.Redis.from_url(
+            redis_url, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
+        )
+        self._ended: dict[str, asyncio.Event] = {}
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Listens while the context is open, through any outage."""
-        connection = Redis.from_url(
-            self._url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        # anyio cancels until it is heard: redis-py swallows a cancel that meets its handshake.
+        async with self._client, anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            group.start_soon(self._look)
+            yield
+            group.cancel_scope.cancel()
+
+    async def wait(self, record: JobRecord, seconds: float) -> JobRecord:
+        """The record of an accepted job once it has ended, or as it is after `seconds`. Where Redis
+        is away then, as it was: the job is accepted all the same."""
+        ended = self._ended.setdefault(record.id, asyncio.Event())
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_through_outages, lambda: self._listen(connection))
-                tasks.start_soon(_through_outages, lambda: self._sweep(connection))
-                yield
-                tasks.cancel_scope.cancel()
+            record = await self._read(record)  # it may have been quick
+            if not record.state.is_final:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), seconds)
+                record = await self._read(record)
+            return record
         finally:
-            with anyio.CancelScope(shield=True):
-                await connection.aclose()
+            del self._ended[record.id]
 
-    async def _listen(self, connection: Redis) -> None:
-        async with connection.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(ENDED_CHANNEL)
-            while True:
-                message = await pubsub.get_message(timeout=SWEEP_S)
-                if message is not None:
-                    self._wake(as_text(message["data"]))
+    async def _read(self, known: JobRecord) -> JobRecord:
+        try:
+            return await self._backend.call(read_job, known.id) or known
+        except RedisUnavailable:
+            return known
 
-    async def _sweep(self, connection: Redis) -> None:
+    async def _listen(self) -> None:
         while True:
-            await anyio.sleep(SWEEP_S)
-            job_ids = list(self._waiting)
-            if not job_ids:
-                continue
-            pipeline = connection.pipeline(transaction=False)
-            for job_id in job_ids:
-                pipeline.hget(Job.key_for(job_id), "status")
-            statuses = await pipeline.execute()
-            for job_id, status in zip(job_ids, statuses, strict=True):
-                if status is not None and _is_final(as_text(status)):
+            try:
+                async with self._client.pubsub() as subscription:
+                    await subscription.subscribe(ENDED_CHANNEL)
+                    async for message in subscription.listen():
+                        self._hear(message)
+            except (RedisError, OSError) as error:
+                logger.debug("no news of jobs: %s", error)
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            try:
+                for job_id in await self._backend.call(ended_among, list(self._ended)):
                     self._wake(job_id)
+            except (RedisUnavailable, RedisError) as error:
+                logger.debug("no look at jobs: %s", error)
+
+    def _hear(self, message: dict[str, object]) -> None:
+        data = message["data"]
+        if message["type"] == "message" and isinstance(data, bytes):
+            self._wake(data.decode())
 
     def _wake(self, job_id: str) -> None:
-        for event in self._waiting.get(job_id, ()):
-            event.set()
-
-
-def _is_final(status: str) -> bool:
-    state = STATES.get(status)  # type: ignore[call-overload]
-    return state is not None and state.is_final
-
-
-async def _through_outages(work: Callable[[], Awaitable[None]]) -> None:
-    """Runs work that never ends; begins it anew when Redis was away."""
-    while True:
-        try:
-            await work()
-        except (redis.RedisError, OSError) as error:
-            logger.warning("the ends of jobs are not heard: %s", error)
-            await anyio.sleep(PAUSE_S)
+        waited_for = self._ended.get(job_id)
+        if waited_for is not None:
+            waited_for.set()

@@ -1,1 +1,1 @@
-"""One file per noun of the API."""
+"""The routes, one file for each noun of the API."""
