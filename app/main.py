@@ -61,6 +61,18 @@ def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:
     return app.openapi_schema
 
 
+class ApiServer(uvicorn.Server):
+    """Lets nobody wait for a job into its own end: they are told where to ask again."""
+
+    def __init__(self, app: FastAPI, **options: Any):
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, **options))
+        self._endings: Endings = app.state.services.endings
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._endings.release()
+        await super().shutdown(sockets)
+
+
 def serve(settings: AppSettings) -> None:
     """Serves until a signal asks for the end.
 
@@ -68,13 +80,8 @@ def serve(settings: AppSettings) -> None:
         BadSetting: the address cannot be listened on.
     """
     with _listen(settings) as listener:
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = ApiServer(create_app(settings), timeout_graceful_shutdown=GRACE_S)
+        server.run(sockets=[listener])
 
 
 def _listen(settings: AppSettings) -> socket.socket:

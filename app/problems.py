@@ -67,10 +67,11 @@ class Problem(BaseModel):
 
 
 class JobFailed(Exception):
-    """The job that a caller waited for ended with an error."""
+    """The job that a caller waited for ended with an error; `headers` say which job that was."""
 
-    def __init__(self, code: str, title: str, detail: str):
+    def __init__(self, code: str, title: str, detail: str, headers: Mapping[str, str]):
         super().__init__(detail)
+        self.headers = headers
         self.problem = Problem(
             type=type_of(code),
             title=title,
@@ -140,7 +141,7 @@ def _advice(error: DarkroomError) -> dict[str, str] | None:
 
 async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, JobFailed)
-    return _noted(request, error.problem, None)
+    return _noted(request, error.problem, error.headers)
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:

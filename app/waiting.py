@@ -34,6 +34,7 @@ class Endings:
             redis_url, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
         )
         self._ended: dict[str, asyncio.Event] = {}
+        self._is_leaving = False
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -45,18 +46,25 @@ class Endings:
             group.cancel_scope.cancel()
 
     async def wait(self, record: JobRecord, seconds: float) -> JobRecord:
-        """The record of an accepted job once it has ended, or as it is after `seconds`. Where Redis
-        is away then, as it was: the job is accepted all the same."""
+        """The record of an accepted job once it has ended, or as it is after `seconds` or at
+        `release`. Where Redis is away then, as it was: the job is accepted all the same."""
         ended = self._ended.setdefault(record.id, asyncio.Event())
         try:
             record = await self._read(record)  # it may have been quick
-            if not record.state.is_final:
+            if not record.state.is_final and not self._is_leaving:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), seconds)
                 record = await self._read(record)
             return record
         finally:
             del self._ended[record.id]
+
+    def release(self) -> None:
+        """Ends every wait, now and from now on: a process that stops still owes all who wait the
+        ids of their jobs."""
+        self._is_leaving = True
+        for ended in self._ended.values():
+            ended.set()
 
     async def _read(self, known: JobRecord) -> JobRecord:
         try:

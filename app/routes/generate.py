@@ -108,7 +108,8 @@ def _wait_s(prefer: list[str] | None, wants_picture: bool, most: int) -> int | N
 
 async def _picture(services: Services, record: JobRecord, headers: dict[str, str]) -> Response:
     if record.error is not None:
-        raise JobFailed(record.error.code, record.error.title, record.error.detail)
+        fault = record.error
+        raise JobFailed(fault.code, fault.title, fault.detail, headers)
     if record.state is not JobState.SUCCEEDED:
         raise JobEnded(f"Job {record.id} has ended already: {record.state}.")
     return await picture_response(services, record, 0, headers)

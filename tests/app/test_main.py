@@ -2,23 +2,29 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 import httpx
 import pytest
-import uvicorn
+from rq import Queue
 
-from app.main import create_app, serve
+from app.main import ApiServer, create_app, serve
 from app.settings import AppSettings
+from contract import queue
 from contract.errors import BadSetting
 from contract.settings import load_settings
 from tests.waiting import until
 
 
 @pytest.fixture
-def url(settings: AppSettings) -> Iterator[str]:
-    """The address of an app that is served by a thread."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+def server(settings: AppSettings) -> ApiServer:
+    return ApiServer(create_app(settings))
+
+
+@pytest.fixture
+def url(server: ApiServer) -> Iterator[str]:
+    """The address of the server, which runs in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -55,6 +61,21 @@ def test_a_chunked_body_within_the_limit_is_taken(url: str, model: str) -> None:
     content = (part for part in (b'{"prompt": ', b'"a red circle"}'))
     response = httpx.post(f"{url}/generate", content=content, headers=headers)
     assert response.status_code == 202
+
+
+@pytest.mark.parametrize("headers", [{"Prefer": "wait=20"}, {"Accept": "image/png"}], ids=str)
+def test_who_waits_when_the_server_stops_is_told_of_the_job(
+    server: ApiServer, url: str, jobs: Queue, headers: dict[str, str]
+) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(
+            httpx.post, f"{url}/generate", json={"prompt": "a"}, headers=headers, timeout=15
+        )
+        until(lambda: queue.depth(jobs), 10.0)
+        server.should_exit = True
+        response = answer.result(10)  # the wait itself would take 20
+    assert (response.status_code, response.json()["state"]) == (202, "queued")
+    assert response.headers["location"] == f"/jobs/{response.json()['id']}"
 
 
 def test_a_port_that_is_taken_is_one_sentence(settings: AppSettings) -> None:

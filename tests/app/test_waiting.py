@@ -113,6 +113,8 @@ async def test_a_picture_that_fails_is_a_problem_with_the_jobs_code(
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.status_code, problem["code"]) == (500, "not_finite")
     assert problem["detail"] == "It became NaN."
+    job = (await client.get(response.headers["location"])).json()
+    assert (job["state"], job["error"]["code"]) == ("failed", "not_finite")
 
 
 async def test_a_picture_that_is_cancelled_is_409(
