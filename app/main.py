@@ -1,5 +1,6 @@
 """Builds the HTTP side and serves it."""
 
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,6 +80,8 @@ def serve(settings: AppSettings) -> None:
     Raises:
         BadSetting: the address cannot be listened on.
     """
+    # uvicorn stops in order and then raises the signal again: a good stop would look like a kill.
+    signal.signal(signal.SIGTERM, lambda signum, frame: None)
     with _listen(settings) as listener:
         server = ApiServer(create_app(settings), timeout_graceful_shutdown=GRACE_S)
         server.run(sockets=[listener])

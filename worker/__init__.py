@@ -2,7 +2,7 @@
 
 import os
 
-# Before torch loads OpenMP, whose idle threads spin for so long that two torch processes on the
-# same cores mostly wait for each other. A short spin costs one process alone next to nothing, and
-# two of them run several times as fast: benchmarks/neighbours.py measures both.
+# Before torch loads OpenMP, whose idle threads spin while they wait. Where several torch processes
+# share cores they spin in each other's way; a short spin costs one process alone nothing, and three
+# on two cores run 1.5 times as fast (benchmarks/neighbours.py).
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -34,7 +34,7 @@ def process(arguments: list[str], environment: dict[str, str]) -> Iterator[subpr
         yield running
     finally:
         running.terminate()
-        running.wait(30)
+        assert running.wait(30) == 0
 
 
 @pytest.fixture(scope="session")
