@@ -1,5 +1,6 @@
 """A worker that runs in a thread, with a tiny model and a real Redis."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -106,7 +107,8 @@ def running(worker: BatchWorker) -> Iterator[BatchWorker]:
         until(lambda: worker.pubsub_thread is not None)
         yield worker
     finally:
-        worker.request_stop(15, None)
+        if not worker._stopping.is_set():  # a second signal would end this process
+            worker.request_stop(signal.SIGTERM, None)
         thread.join(30)
         assert not thread.is_alive()
 
