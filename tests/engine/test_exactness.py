@@ -4,11 +4,14 @@ Latents agree to 1e-4 of their largest value in float32, pixels to 1 of 255, wha
 the batch.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +141,23 @@ def test_every_prediction_type_is_exact(
     outcome = develop_together(engine_of(model), [Arrival(wish) for wish in wishes])
     for i, wish in enumerate(wishes):
         assert_exact(outcome.finished[i], develop(model, wish))
+
+
+@pytest.mark.parametrize("outdated", [{"steps_offset": 0}, {"clip_sample": True}])
+def test_a_checkpoint_with_an_outdated_schedule_is_exact(
+    outdated: dict[str, object], tmp_path: Path
+) -> None:
+    """diffusers' pipeline does not take these two at their word, and says so in a warning."""
+    file = build_checkpoint(tmp_path) / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | outdated))
+    with pytest.warns(FutureWarning, match=next(iter(outdated))):
+        pipeline = StableDiffusionPipeline.from_pretrained(tmp_path, local_files_only=True)
+    model = load_model(tmp_path, CPU, torch.float32)
+    for sampler in ("ddim", "lms", "lcm"):
+        wish = Wish(sampler, steps=5)
+        outcome = develop_together(engine_of(model), [Arrival(wish)])
+        theirs = replace(model, scheduler_config=dict(pipeline.scheduler.config))
+        assert_exact(outcome.finished[0], develop(theirs, wish))
 
 
 WISHES = st.builds(

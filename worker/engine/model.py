@@ -102,7 +102,7 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
         text_encoder=_load_module(CLIPTextModel, path, "text_encoder", dtype).to(device).eval(),
         unet=_load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval(),
         vae=_load_module(AutoencoderKL, path, "vae", dtype).to(device).eval(),
-        scheduler_config=_read_json(path / "scheduler" / "scheduler_config.json"),
+        scheduler_config=_scheduler_config(path),
     )
     _check_unet(path, model)
     _check_tokenizer(path, model)
@@ -140,6 +140,13 @@ def _check_folder(path: Path) -> None:
     for part in ("text_encoder", "unet", "vae"):
         if not any((path / part).glob("*.safetensors")):
             raise BadCheckpoint(f"The checkpoint {path} has no weights (*.safetensors) in {part}/.")
+
+
+def _scheduler_config(path: Path) -> dict[str, Any]:
+    """As StableDiffusionPipeline has it: of these two, which old checkpoints leave out or set
+    otherwise, it never uses another value."""
+    config = _read_json(path / "scheduler" / "scheduler_config.json")
+    return config | {"steps_offset": 1, "clip_sample": False}
 
 
 def _check_unet(path: Path, model: Model) -> None:
