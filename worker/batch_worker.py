@@ -235,4 +235,4 @@ class BatchWorker(BaseWorker):
     ) -> None:
         """RQ's lets the thread die on a timeout, and the worker is deaf from then on."""
         logger.warning("no commands are heard: %s", exc)
-        self._stopping.wait(PAUSE_S)
+        time.sleep(PAUSE_S)  # in the thread that hears commands, also while the worker stops
