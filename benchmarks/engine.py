@@ -1,6 +1,6 @@
 """The engine beside diffusers and beside bare U-Net calls, on one checkpoint in one process.
 
-    python benchmarks/engine.py [--checkpoint models/starter] [--dtype float32] [--json FILE]
+    python benchmarks/engine.py [--checkpoint models/starter] [--dtype float32] [--quick] [--json FILE]
 
 (a) diffusers' pipeline, one request after another; (b) diffusers with one static batch of equal
 requests; (c) the engine with CONCURRENT mixed requests in flight; (d) bare U-Net calls. All are
@@ -13,6 +13,7 @@ reaches 0.9 of what batching can give, (2-row call / 2) over (16-row call / 16).
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import time
@@ -227,6 +228,7 @@ def machine() -> dict[str, object]:
         cpu = names[0].split(":", 1)[1].strip() if names else cpu
     return {
         "cpu": cpu,
+        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -258,6 +260,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="float32, float16 or bfloat16")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round, to see that it works")
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
     chosen = {"threads": options.threads} if options.threads else {}
@@ -267,7 +270,11 @@ def main() -> None:
     bench = Bench(start_engine(settings))
     facts = machine() | {"dtype": str(bench.model.dtype), "checkpoint": bench.model.name}
     print(", ".join(f"{name}: {value}" for name, value in facts.items() if value))
-    bench.round()  # warms everything up
+    if options.quick:
+        options.rounds = 1
+        bench.step_ratio(2 * CONCURRENT)  # warms up what it can in a second or two
+    else:
+        bench.round()  # warms everything up
     rounds = []
     for n in range(options.rounds):
         rounds.append(bench.round())

@@ -43,10 +43,13 @@ class Heartbeat:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
         self._maintained_at = 0.0
+        self._healthy = True
         self.is_suspended = False
         """Whether `rq suspend` asks all workers to take no more jobs."""
 
     def start(self) -> None:
+        """The first beat comes before anything else, so that a suspension holds from the start."""
+        self._attempt()
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,20 +58,20 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
-        healthy = True
-        while True:
-            try:
-                self._beat()
-                self._maintain()
-                healthy = True
-            except redis.RedisError as error:
-                if healthy:
-                    logger.warning("no heartbeat: %s", error)
-                healthy = False
-            except Exception:
-                logger.exception("no heartbeat")
-            if self._stop.wait(INTERVAL_S):
-                return
+        while not self._stop.wait(INTERVAL_S):
+            self._attempt()
+
+    def _attempt(self) -> None:
+        try:
+            self._beat()
+            self._maintain()
+            self._healthy = True
+        except redis.RedisError as error:
+            if self._healthy:
+                logger.warning("no heartbeat: %s", error)
+            self._healthy = False
+        except Exception:
+            logger.exception("no heartbeat")
 
     def _beat(self) -> None:
         worker = self._worker
