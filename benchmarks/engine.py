@@ -1,6 +1,6 @@
 """The engine beside diffusers and beside bare U-Net calls, on one checkpoint in one process.
 
-    python benchmarks/engine.py [--checkpoint models/starter] [--dtype float32] [--quick] [--json FILE]
+    python benchmarks/engine.py [--checkpoint FOLDER] [--dtype float32] [--quick] [--json FILE]
 
 (a) diffusers' pipeline, one request after another; (b) diffusers with one static batch of equal
 requests; (c) the engine with CONCURRENT mixed requests in flight; (d) bare U-Net calls. All are
