@@ -145,6 +145,7 @@ def restore_job(connection: Redis, job_id: str, raw: Mapping[Any, Any]) -> Job:
     job = Job(job_id, connection=connection, serializer=JSONSerializer)
     try:
         job.restore(raw)
+        job._deserialize_data()  # lazy otherwise, and then outside of this net
     except Exception as error:
         raise MalformedJob(f"The record of job {job_id} cannot be read.") from error
     return job

@@ -33,6 +33,7 @@ def generate(request: Mapping[str, Any]) -> dict[str, Any]:
         development = Development(job.id, job_request({"request": request}))
         result = develop_alone(engine, tables, development, store.put)
     except DarkroomError as error:
+        job.retries_left = 0  # an honest failure is final
         job.connection.hset(job.key, ERROR_FIELD, JobFault.of(error).model_dump_json())
         raise
     return result.model_dump(mode="json")
