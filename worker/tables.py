@@ -34,6 +34,9 @@ class TableCache:
         Raises:
             SamplerRefused: the checkpoint cannot do this.
         """
+        known = self.known(sampler, steps)  # an equal job may have been quicker
+        if known is not None:
+            return known
         table = build_table(sampler, steps, self._config)
         with self._lock:
             self.misses += 1
