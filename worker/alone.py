@@ -25,8 +25,7 @@ def develop_alone(
         GenerationError: a picture failed.
     """
     request = development.request
-    table = tables.known(request.sampler, request.steps)
-    for picture in development.pictures(table or tables.build(request.sampler, request.steps)):
+    for picture in development.pictures(tables.build(request.sampler, request.steps)):
         engine.add(picture)
     while True:
         report = engine.step()

@@ -29,7 +29,7 @@ class TableCache:
             return table
 
     def build(self, sampler: str, steps: int) -> SamplerTable:
-        """Reads the table and remembers it.
+        """The table, read off diffusers unless it is remembered.
 
         Raises:
             SamplerRefused: the checkpoint cannot do this.
