@@ -1,20 +1,23 @@
 """The real app on a real Redis; the tests play the worker with the worker's own moves."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from threading import Thread
 
 import httpx
 import pytest
 from redis import Redis
 from rq import Queue
 
-from app.main import create_app
+from app.main import ApiServer, create_app
 from app.settings import AppSettings
 from contract import queue
 from contract.pictures import PictureStore
 from contract.transactions import Claim, commit, take
 from contract.workers import announce
 from tests.contract.samples import MODEL, TTL_S, job_result, model_card, worker_card
+from tests.waiting import until
 
 WORKER = "gpu-1"
 PNG = b"\x89PNG of a red circle"
@@ -46,6 +49,24 @@ def settings(redis_url: str, connection: Redis) -> AppSettings:
 async def client(settings: AppSettings) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(settings) as client:
         yield client
+
+
+@pytest.fixture
+def server(settings: AppSettings) -> ApiServer:
+    return ApiServer(create_app(settings))
+
+
+@pytest.fixture
+def url(server: ApiServer) -> Iterator[str]:
+    """The address of the server, which runs in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        until(lambda: server.started, 20.0)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
 
 
 @pytest.fixture
