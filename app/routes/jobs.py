@@ -37,6 +37,7 @@ async def get_job(job_id: str, services: Served, response: Response) -> JobView:
         errors.JobEnded,
         errors.MalformedJob,
         errors.RedisUnavailable,
+        errors.QueueFull,  # Redis is out of memory, and to cancel is to write
     ),
     summary="Cancel a job, queued or running",
 )

@@ -72,6 +72,13 @@ def test_every_error_is_shown_somewhere() -> None:
     assert shown == set(STATUS) - {DarkroomError.code}
 
 
+def test_whatever_writes_may_find_redis_away_or_full() -> None:
+    for name, operation in operations():
+        if name.startswith(("POST", "DELETE")):
+            examples = operation["responses"]["503"]["content"][MEDIA_TYPE]["examples"]
+            assert {"redis_unavailable", "queue_full"} <= examples.keys(), name
+
+
 def test_references_lead_somewhere() -> None:
     schema = create_app(AppSettings()).openapi()
     assert "Problem" in schema["components"]["schemas"]
