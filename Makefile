@@ -1,8 +1,8 @@
 # Everything works in .venv/ of this checkout; only Python 3.11 or newer is needed beforehand.
 
 PYTHON ?= python3
-PORT ?= 8000
-METRICS_PORT ?= 9464
+PORT ?=
+METRICS_PORT ?=
 TORCH_BACKEND ?=
 
 BIN := .venv/bin
@@ -28,7 +28,7 @@ endif
 	@touch $@
 
 run: install
-	@$(BIN)/darkroom run --port $(PORT) --metrics-port $(METRICS_PORT)
+	@$(BIN)/darkroom run $(if $(PORT),--port $(PORT)) $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
 
 test: install
 	$(BIN)/pytest -m "not slow and not docker"
@@ -46,7 +46,7 @@ gpu-report: install
 	$(BIN)/python benchmarks/gpu_report.py
 
 load: install
-	$(BIN)/python benchmarks/load.py --url http://127.0.0.1:$(PORT)
+	$(BIN)/python benchmarks/load.py --url http://127.0.0.1:$(or $(PORT),$(DARKROOM_PORT),8000)
 
 up:
 	docker compose up --build --detach --wait

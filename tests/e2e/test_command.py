@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.connections import connect
+from contract.job import JobState, read_job
 from darkroom.cli import main
+from darkroom.embedded_redis import embedded_redis, free_url
 from tests.checkpoints import build_checkpoint
 from tests.e2e.conftest import ROOT, STARTER, free_port
 from tests.waiting import until
@@ -72,41 +77,101 @@ def test_what_the_service_refuses_is_said(
     assert "unsupported_size: width: width must be" in capsys.readouterr().err
 
 
-def test_run_brings_everything_up_and_takes_it_down(tmp_path: Path) -> None:
-    port, metrics_port = free_port(), free_port()
-    checkpoint = build_checkpoint(tmp_path / "tiny")
-    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-    environment |= {"DARKROOM_CHECKPOINT": str(checkpoint), "DARKROOM_THREADS": "1"}
-    command = ["run", "--port", str(port), "--metrics-port", str(metrics_port)]
-    said = tmp_path / "said"
+Ending = Callable[[subprocess.Popen[bytes]], None]
+
+
+@contextmanager
+def service_of_run(
+    folder: Path, arguments: list[str], environment: dict[str, str], end: Ending
+) -> Iterator[str]:
+    """What `darkroom run` says once it is up, with a tiny model and in a session of its own; it
+    is ended by `end`, and must."""
+    checkpoint = build_checkpoint(folder / "tiny")
+    inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    said = folder / "said"
     with said.open("wb") as output:
         running = subprocess.Popen(
-            [sys.executable, "-m", "darkroom", *command, "--data", str(tmp_path / "data")],
-            env=environment,
+            [sys.executable, "-m", "darkroom", "run", "--data", str(folder / "data"), *arguments],
+            env=inherited
+            | {"DARKROOM_CHECKPOINT": str(checkpoint), "DARKROOM_THREADS": "1"}
+            | environment,
             cwd=ROOT,
             stdout=output,
+            start_new_session=True,
         )
     try:
         until(lambda: b"Ctrl-C stops it" in said.read_bytes())
-        text = said.read_text()
-        assert f"curl -s http://127.0.0.1:{port}/generate" in text
+        yield said.read_text()
+    finally:
+        end(running)
+        assert running.wait(30) == 0
+
+
+def test_run_brings_everything_up_and_takes_it_down(tmp_path: Path) -> None:
+    port, metrics_port = free_port(), free_port()
+    arguments = ["--port", str(port), "--metrics-port", str(metrics_port)]
+    with service_of_run(tmp_path, arguments, {}, subprocess.Popen.terminate) as said:
+        url = f"http://127.0.0.1:{port}"
+        assert f"curl -s {url}/generate" in said
         body = {"prompt": "anything", "steps": 2}
-        picture = httpx.post(
-            f"http://127.0.0.1:{port}/generate", json=body, headers={"Accept": "image/png"}
-        )
+        picture = httpx.post(f"{url}/generate", json=body, headers={"Accept": "image/png"})
         assert picture.headers["content-type"] == "image/png"
         metrics = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
         assert "darkroom_pictures_total 1.0" in metrics
-    finally:
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 0
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/healthz")
+        httpx.get(f"{url}/healthz")
 
 
-def test_run_names_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def signal_the_group(number: signal.Signals) -> Ending:
+    return lambda running: os.killpg(running.pid, number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_ends_run_in_order(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Redis goes last: work that was begun is put back into it."""
+    host, port = "127.0.0.2", free_port()
+    environment = {
+        "DARKROOM_HOST": host,
+        "DARKROOM_PORT": str(port),
+        "DARKROOM_METRICS_PORT": str(free_port()),
+    }
+    with service_of_run(tmp_path, [], environment, signal_the_group(number)) as said:
+        url = f"http://{host}:{port}"
+        assert f"darkroom is ready at {url} " in said
+        body = {"prompt": "anything", "steps": 150, "images": 4}
+        begun = [httpx.post(f"{url}/generate", json=body).json()["id"] for _ in range(4)]
+        until(lambda: httpx.get(f"{url}/jobs/{begun[0]}").json()["state"] == "running")
+    redis_url = free_url()
+    with (
+        embedded_redis(redis_url, tmp_path / "data" / f"redis-{port}"),
+        connect(redis_url, timeout_s=3.0) as connection,
+    ):
+        records = [read_job(connection, job_id) for job_id in begun]
+    assert [record and record.state for record in records] == [JobState.QUEUED] * len(begun)
+
+
+@pytest.mark.parametrize(
+    ("flag", "setting"),
+    [("--port", "DARKROOM_PORT"), ("--metrics-port", "DARKROOM_METRICS_PORT")],
+)
+def test_run_names_a_port_that_cannot_be(
+    flag: str,
+    setting: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DARKROOM_PORT", "0")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        with pytest.raises(SystemExit):
-            main(["run", "--port", port, "--metrics-port", str(free_port())])
-    assert f"darkroom: PORT: port {port} cannot be used" in capsys.readouterr().err
+        for port, reason in (
+            (taken.getsockname()[1], "cannot be listened on: Address already in use"),
+            (99999, "Input should be less than or equal to 65535"),
+        ):
+            with pytest.raises(SystemExit) as end:
+                main(["run", flag, str(port)])
+            assert end.value.code == 2
+            complaint = capsys.readouterr().err
+            assert complaint.startswith(f"darkroom: {setting}: ")
+            assert reason in complaint
+            assert complaint.count("\n") == 1
