@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import httpx
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from app.settings import AppSettings
 from contract import identity
 from contract.errors import DarkroomError, InvalidRequest
 from contract.request import GenerateRequest
 from contract.resolution import resolve
+from contract.settings import load_settings
+from darkroom.address import local_url
 
-LOCAL_URL = "http://127.0.0.1:8000"
+SUFFIX = ".png"
 POLL_S = 0.1
 
 
@@ -27,22 +30,30 @@ class ServiceRefused(DarkroomError):
     title = "The service did not make the picture"
 
 
+class BadOutput(DarkroomError):
+    """Where the pictures were to go, they cannot."""
+
+    code = "bad_output"
+    title = "The picture cannot be written"
+
+
 def generate(asked: Mapping[str, Any], *, output: Path, url: str | None, in_process: bool) -> None:
     """Makes the pictures and writes them; several get numbered names.
 
     Raises:
-        DarkroomError: the request is refused, or the job failed.
+        DarkroomError: the request is refused, the job failed, or there is nowhere to write.
     """
     request = _validate(asked)
-    address = None if in_process else url or (LOCAL_URL if _is_up(LOCAL_URL) else None)
+    paths = [_path(output, n, request.images) for n in range(request.images)]
+    _require_writable(paths)
+    address = None if in_process else url or _running_service()
     with tqdm(total=request.steps, unit="step", desc="developing", leave=False) as bar:
         if address is None:
             seed, pictures = _here(request, bar)
         else:
             seed, pictures = _there(address, request, bar)
-    for n, picture in enumerate(pictures):
-        path = _path(output, n, len(pictures))
-        path.write_bytes(picture)
+    for n, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
+        _write(path, picture)
         sys.stdout.write(f"{path} (seed {seed + n})\n")
 
 
@@ -53,6 +64,31 @@ def _validate(asked: Mapping[str, Any]) -> GenerateRequest:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "seed"
         raise InvalidRequest(f"{field}: {first['msg']}", field=field) from error
+
+
+def _require_writable(paths: Sequence[Path]) -> None:
+    """Before any work is done: it would be lost."""
+    for path in paths:
+        if path.suffix.lower() != SUFFIX:
+            raise BadOutput(f"{path}: the file's name must end in {SUFFIX}.")
+        if not path.parent.is_dir():
+            raise BadOutput(f"{path}: there is no directory {path.parent}.")
+        if path.is_dir():
+            raise BadOutput(f"{path}: that is a directory.")
+
+
+def _write(path: Path, picture: bytes) -> None:
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise BadOutput(f"{path}: {error.strerror}.") from error
+
+
+def _running_service() -> str | None:
+    """The URL of this machine's service, where the settings say that it listens."""
+    settings = load_settings(AppSettings)
+    url = local_url(settings.host, settings.port)
+    return url if _is_up(url) else None
 
 
 def _is_up(url: str) -> bool:
@@ -101,7 +137,6 @@ def _answer(response: httpx.Response) -> httpx.Response:
 def _here(request: GenerateRequest, bar: "tqdm[Any]") -> tuple[int, list[bytes]]:
     """Makes the pictures in this process. Returns the first seed and the PNGs."""
     bar.set_description("loading the model")
-    from contract.settings import load_settings
     from worker.alone import develop_alone
     from worker.announcement import model_card
     from worker.development import Development

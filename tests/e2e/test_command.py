@@ -77,6 +77,52 @@ def test_what_the_service_refuses_is_said(
     assert "unsupported_size: width: width must be" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("missing/x.png", "missing/x.png: there is no directory missing."),
+        ("x.jpg", "x.jpg: the file's name must end in .png."),
+        ("folder.png", "folder.png: that is a directory."),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_work(
+    output: str,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(SystemExit) as end:
+        main(["generate", "rocket", "-o", output, "--url", "http://127.0.0.1:1"])
+    assert end.value.code == 2
+    assert f"darkroom: {sentence}" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_one_sentence(
+    service: httpx.Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = tmp_path / "full.png"
+    full.symlink_to("/dev/full")
+    with pytest.raises(SystemExit) as end:
+        main(["generate", "rocket", "-o", str(full), "--url", str(service.base_url), *ASKED])
+    assert end.value.code == 2
+    assert f"darkroom: {full}: No space left on device." in capsys.readouterr().err
+
+
+def test_the_service_that_the_settings_name_is_asked(
+    service: httpx.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DARKROOM_PORT", str(service.base_url.port))
+    monkeypatch.setenv("DARKROOM_CHECKPOINT", str(tmp_path / "none"))
+    main(["generate", "rocket", "-o", str(tmp_path / "there.png"), *ASKED])
+    assert "there.png (seed 3)" in capsys.readouterr().out
+
+
 Ending = Callable[[subprocess.Popen[bytes]], None]
 
 
