@@ -6,11 +6,19 @@ METRICS_PORT ?=
 TORCH_BACKEND ?=
 
 BIN := .venv/bin
+# The stamp of an installation holds its torch backend: where none is asked for, what is there stays.
 INSTALLED := .venv/.installed
+INSTALLED_BACKEND := $(shell cat $(INSTALLED) 2>/dev/null)
+BACKEND := $(or $(TORCH_BACKEND),$(INSTALLED_BACKEND))
 # Without a GPU the pinned torch does, which is far smaller where a CPU build can be had.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
 
 .PHONY: install run test check bench gpu-report load up clean
+
+ifneq ($(BACKEND),$(INSTALLED_BACKEND))
+.PHONY: $(INSTALLED)
+AGAIN := --reinstall-package torch
+endif
 
 install: $(INSTALLED)
 
@@ -19,13 +27,13 @@ $(INSTALLED): pyproject.toml constraints-cpu.txt
 		|| { echo "darkroom needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-ifeq ($(TORCH_BACKEND),)
+ifeq ($(BACKEND),)
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev]'
 else
 	$(BIN)/python -m pip install --quiet uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend=$(TORCH_BACKEND) --editable '.[dev]'
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend=$(BACKEND) $(AGAIN) --editable '.[dev]'
 endif
-	@touch $@
+	@echo $(BACKEND) >$@
 
 run: install
 	@$(BIN)/darkroom run $(if $(PORT),--port $(PORT)) $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
