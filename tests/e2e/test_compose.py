@@ -1,0 +1,20 @@
+"""The compose files."""
+
+from typing import Any
+
+import yaml
+
+from tests.e2e.conftest import ROOT
+
+
+def services(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["services"]
+    return found
+
+
+def test_on_a_gpu_only_the_worker_differs_and_reserves_one() -> None:
+    plain, gpu = services("docker-compose.yml"), services("docker-compose.gpu.yml")
+    assert list(gpu) == ["worker"]
+    assert gpu["worker"]["build"]["args"].keys() == plain["worker"]["build"]["args"].keys()
+    (device,) = gpu["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
