@@ -132,7 +132,7 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         queue_position=queue.position(waiting, job_id) if waiting is not None else None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
-        worker=job.worker_name or None,
+        worker=job.worker_name or None if state is not JobState.QUEUED else None,
     )
 
 

@@ -17,7 +17,7 @@ from rq import Queue
 from rq.command import send_command
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.registry import CanceledJobRegistry
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import BaseWorker
@@ -25,6 +25,7 @@ from rq.worker import BaseWorker
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
 from contract.events import publish_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
+from contract.workers import WORKER_TTL_S
 
 EXECUTION_FIELD = "execution_id"
 DONE_FIELD = "done_by"
@@ -73,9 +74,14 @@ def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
 
     def attempt(pipeline: Pipeline) -> Claim | None:
         raw = pipeline.hgetall(key)
+        end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
-        if raw.get(b"status") != JobStatus.QUEUED.encode() or DONE_FIELD.encode() in raw:
+        if raw.get(b"status") != JobStatus.QUEUED.encode():
+            return None
+        if end is not None:
+            pipeline.hset(key, "status", end)
+            publish_end(pipeline, job_id)
             return None
         try:
             job = restore_job(connection, job_id, raw)
@@ -85,10 +91,24 @@ def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
         execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
         job.prepare_for_execution(worker_name, pipeline)
         pipeline.hset(key, EXECUTION_FIELD, execution.id)
+        pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         pipeline.persist(key)
         return Claim(queue, job, execution)
 
     return _transact(connection, key, attempt)
+
+
+def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None:
+    """How a job ended that is queued again: RQ's sweep, which has no fence, may do that to one that
+    ends at the same moment. None where somebody wants it done anew, as `rq requeue` does, which
+    takes it out of its registry first."""
+    for registry, end in (
+        (FinishedJobRegistry, JobStatus.FINISHED),
+        (FailedJobRegistry, JobStatus.FAILED),
+    ):
+        if pipeline.zscore(registry(queue=queue).key, job_id) is not None:
+            return end
+    return None
 
 
 def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
@@ -165,7 +185,7 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
         pipeline.hdel(job.key, EXECUTION_FIELD)
         pipeline.hset(job.key, DONE_FIELD, execution.id)
         pipeline.hincrby(worker_key, counter, 1)
-        pipeline.expire(worker_key, EXECUTION_TTL_S)  # or a record that expired stays for ever
+        pipeline.expire(worker_key, WORKER_TTL_S)  # or a record that expired stays for ever
         worked = (job.ended_at - execution.created_at).total_seconds()
         pipeline.hincrbyfloat(worker_key, "total_working_time", worked)
         publish_end(pipeline, claim.job_id)

@@ -87,6 +87,9 @@ def known_models(connection: Redis) -> dict[str, ModelCard]:
     """The models announced within MODEL_TTL_S, whether or not a worker holds them now, by id."""
     cards = [ModelCard.model_validate_json(card) for card in connection.hvals(MODELS_KEY)]
     oldest = time.time() - MODEL_TTL_S
+    forgotten = [card.id for card in cards if card.seen_at <= oldest]
+    if forgotten:
+        connection.hdel(MODELS_KEY, *forgotten)
     return {card.id: card for card in sorted(cards, key=lambda c: c.id) if card.seen_at > oldest}
 
 

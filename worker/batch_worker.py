@@ -28,10 +28,10 @@ from contract import transactions
 from contract.errors import JobEnded, JobNotFound
 from contract.pictures import PictureStore
 from contract.transactions import Claim
-from contract.workers import ModelCard, WorkerCard, withdraw
+from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
-from worker.heartbeat import WORKER_TTL_S, Heartbeat
+from worker.heartbeat import Heartbeat
 from worker.intake import Intake
 from worker.metrics import WorkerMetrics
 from worker.publish import Publisher
@@ -39,7 +39,7 @@ from worker.settings import WorkerSettings
 from worker.tables import TableCache
 
 IDLE_WAIT_S = 1  # an idle worker blocks in Redis this long; a stop is noticed within it
-TABLE_WAIT_S = 0.05  # an engine without work waits this long for a sampler table
+READY_WAIT_S = 0.05  # an engine without work waits this long for what is made ready aside
 LISTEN_S = 0.2  # a stop waits this long for the thread that hears commands
 PAUSE_S = 1.0  # between two attempts to reach a Redis that is away
 SAME_SIGNAL_S = 1.0  # a second signal within this time is an echo of the first
@@ -51,7 +51,7 @@ class BatchWorker(BaseWorker):
     """Takes jobs of one model's queue while the engine has room, and ends each by itself."""
 
     death_penalty_class = TimerDeathPenalty  # RQ's other one works in the main thread only
-    connection_timeout = 3  # seconds; RQ would raise the pool's to 415
+    connection_timeout = 2  # seconds; RQ would raise the pool's to 415
 
     def __init__(
         self,
@@ -123,22 +123,26 @@ class BatchWorker(BaseWorker):
             return None
 
     def _develop(self) -> None:
-        """The loop, until the engine is empty or a stop is asked for."""
+        """The loop, until there is nothing to do or a stop is asked for. It never waits for Redis:
+        threads beside it do."""
         self.set_state(WorkerStatus.BUSY)
-        while not self._stopping.is_set() and not (
-            self.engine.is_idle and self._intake.is_empty_handed
-        ):
+        while self._has_work and not self._stopping.is_set():
             self._admit()
             report = self.engine.step()
             self._retire(report)
         self.set_state(WorkerStatus.IDLE)
 
+    @property
+    def _has_work(self) -> bool:
+        return not (self.engine.is_idle and self._intake.is_empty_handed)
+
     def _admit(self) -> None:
         """Jobs that arrived join, jobs that were cancelled go."""
         self._forget_cancelled()
-        if not self._heartbeat.is_suspended:
-            self._intake.take()
-        self._intake.join_ready(TABLE_WAIT_S if self.engine.is_idle else 0.0)
+        self._intake.take(READY_WAIT_S if self.engine.is_idle else 0.0)
+        self._intake.join_ready(READY_WAIT_S if self.engine.is_idle else 0.0)
+        if self._has_work and not self._heartbeat.is_suspended:
+            self._intake.ask()
 
     def _retire(self, report: StepReport) -> None:
         """What is finished goes to the publisher's threads."""

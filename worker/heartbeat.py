@@ -15,10 +15,9 @@ from rq.utils import now, utcformat
 from rq.worker import BaseWorker
 
 from contract.transactions import EXECUTION_TTL_S
-from contract.workers import ModelCard, WorkerCard, announce
+from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, announce
 
 INTERVAL_S = 1.0
-WORKER_TTL_S = 15
 MAINTENANCE_INTERVAL_S = 30.0
 
 logger = logging.getLogger(__name__)

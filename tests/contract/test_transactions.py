@@ -1,12 +1,13 @@
 """The moves of a job, and that RQ's own records tell the truth after each."""
 
 import json
+import zlib
 
 import pytest
 from redis import Redis
 from rq import Queue
 from rq.executions import Execution
-from rq.job import Job, JobStatus
+from rq.job import Job, JobStatus, requeue_job
 from rq.registry import (
     CanceledJobRegistry,
     FailedJobRegistry,
@@ -21,8 +22,9 @@ from contract import queue
 from contract.errors import ExecutionLost, JobEnded, JobNotFound, MalformedJob, NotFinite
 from contract.events import ENDED_CHANNEL
 from contract.identity import new_job_id
-from contract.job import JobState, read_job
+from contract.job import ERROR_FIELD, JobState, read_job
 from contract.transactions import Claim, cancel, claim, commit, fail, requeue, take
+from contract.workers import WORKER_TTL_S
 from tests.contract.conftest import Ask
 from tests.contract.samples import TTL_S, job_result
 
@@ -124,6 +126,7 @@ def test_commit_ends_the_job_in_rqs_records(connection: Redis, jobs: Queue, ask:
     assert latest.type is Result.Type.SUCCESSFUL
     worker = connection.hgetall(BaseWorker.redis_worker_namespace_prefix + WORKER)
     assert worker[b"successful_job_count"] == b"1"
+    assert 0 < connection.ttl(BaseWorker.redis_worker_namespace_prefix + WORKER) <= WORKER_TTL_S
     assert_all_expire(connection)
 
 
@@ -189,6 +192,52 @@ def test_fail_keeps_the_code_and_uses_no_retry(connection: Redis, jobs: Queue, a
     assert_all_expire(connection)
 
 
+def test_a_failed_job_that_somebody_requeues_runs_anew(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    fail(taken(jobs), NotFinite("It became NaN."))
+    requeue_job(job_id, connection, JSONSerializer)
+    assert state(connection, job_id) is JobState.QUEUED
+    again = taken(jobs)
+    commit(again, job_result("a"))
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert (record.state, record.error) == (JobState.SUCCEEDED, None)
+    assert record.result == job_result("a")
+    assert connection.hget(Job.key_for(job_id), ERROR_FIELD) is None
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_an_end_holds_though_rqs_sweep_queues_the_job_at_the_same_moment(
+    connection: Redis, jobs: Queue, ask: Ask, succeeded: bool
+) -> None:
+    job_id = ask()
+    held = taken(jobs)
+    abandoned = rq_job(connection, job_id)  # what the sweep reads, before the end
+    if succeeded:
+        commit(held, job_result("a"))
+    else:
+        fail(held, NotFinite("It became NaN."))
+    ended = read_job(connection, job_id)
+    with connection.pipeline() as pipeline:
+        abandoned.retry(jobs, pipeline)
+        pipeline.execute()
+    assert state(connection, job_id) is JobState.QUEUED
+    with connection.pubsub() as news:
+        news.subscribe(ENDED_CHANNEL)
+        assert news.get_message(timeout=3) is not None
+        assert take(jobs, "gpu-2") is None
+        message = news.get_message(timeout=3)
+    assert message is not None
+    assert message["data"].decode() == job_id
+    found = read_job(connection, job_id)
+    assert ended is not None
+    assert found is not None
+    assert (found.state, found.result, found.error) == (ended.state, ended.result, ended.error)
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
 def test_requeue_puts_jobs_to_the_front_in_their_old_order(
     connection: Redis, jobs: Queue, ask: Ask
 ) -> None:
@@ -196,7 +245,9 @@ def test_requeue_puts_jobs_to_the_front_in_their_old_order(
     requeue([taken(jobs), taken(jobs)])
     assert jobs.get_job_ids() == ids
     assert started(jobs) == []
-    assert state(connection, ids[0]) is JobState.QUEUED
+    record = read_job(connection, ids[0])
+    assert record is not None
+    assert (record.state, record.worker) == (JobState.QUEUED, None)
     job = rq_job(connection, ids[0])
     assert job.retries_left == queue.RESCUES
     assert job.get_executions() == []
@@ -266,11 +317,15 @@ def test_every_end_is_published(connection: Redis, jobs: Queue, ask: Ask) -> Non
     assert [message["data"].decode() for message in heard if message] == ids
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("created_at", b"yesterday"), ("data", b"\x80\x05pickled"), ("data", zlib.compress(b"[1]"))],
+)
 def test_a_record_that_cannot_be_read_is_set_aside(
-    connection: Redis, jobs: Queue, ask: Ask
+    connection: Redis, jobs: Queue, ask: Ask, field: str, value: bytes
 ) -> None:
     broken, sound = ask(), ask()
-    connection.hset(Job.key_for(broken), "created_at", "yesterday")
+    connection.hset(Job.key_for(broken), field, value)
     assert taken(jobs).job_id == sound
     assert connection.hget(Job.key_for(broken), "status") == b"failed"
     assert connection.ttl(Job.key_for(broken)) > 0

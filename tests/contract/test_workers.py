@@ -38,6 +38,7 @@ def test_a_model_outlives_its_worker(connection: Redis) -> None:
 def test_a_model_not_seen_for_long_is_forgotten(connection: Redis) -> None:
     announce(connection, worker_card(), model_card(seen_at=time.time() - MODEL_TTL_S - 1))
     assert known_models(connection) == {}
+    assert connection.hlen("darkroom:models") == 0
 
 
 def test_a_successor_of_the_same_name_is_not_withdrawn_with_its_predecessor(
