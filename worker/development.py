@@ -13,7 +13,7 @@ from PIL import Image
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
 from contract.request import JobRequest
-from worker.engine.picture import Developed, Picture
+from worker.engine.picture import Developed, Picture, rows_of
 from worker.engine.sampler import SamplerTable
 
 
@@ -33,7 +33,7 @@ class Development:
         self._taken_at = time.perf_counter()
         accepted_at = identity.created_at(job_id)
         self.queue_s = 0.0 if accepted_at is None else max(0.0, time.time() - accepted_at)
-        self.undeveloped = set(range(request.images))
+        self.undeveloped = set(self.keys)
         """The pictures that the engine still owes; the engine's thread alone keeps it."""
         self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
         self._stored_at = self._taken_at
@@ -42,6 +42,11 @@ class Development:
     @property
     def keys(self) -> list[PictureKey]:
         return [PictureKey(self.job_id, n) for n in range(self.request.images)]
+
+    @property
+    def rows(self) -> int:
+        """Rows that the pictures take which the engine still owes."""
+        return rows_of(self.request.guidance) * len(self.undeveloped)
 
     def pictures(self, table: SamplerTable) -> list[Picture]:
         """One for each image asked for; picture n has the seed `seed + n`."""
@@ -62,9 +67,9 @@ class Development:
 
     def share(self, running: dict[Hashable, float]) -> float:
         """How far the whole job is, from 0 to 1, given how far its running pictures are."""
-        with self._lock:
-            done = len(self._stored)
-        return (done + sum(running.get(key, 0.0) for key in self.keys)) / self.request.images
+        developed = self.request.images - len(self.undeveloped)
+        under_way = sum(running.get(key, 0.0) for key in self.undeveloped)
+        return (developed + under_way) / self.request.images
 
     def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
         """Notes that a picture is in the store. The last one brings the job's result."""

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Hashable
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
@@ -17,18 +18,22 @@ from worker.development import Development, PictureKey
 from worker.engine.engine import Engine
 from worker.engine.sampler import SamplerTable
 from worker.publish import Publisher
+from worker.room import Room
 from worker.tables import TableCache
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 2.0
 
 logger = logging.getLogger(__name__)
 
+Arrival = tuple[Claim, Development | DarkroomError]
+"""A job that is ours now, or why it is none that we understand."""
+
 
 class Intake:
     """Takes jobs between two steps without waiting for anything.
 
-    What takes time is done aside: a table that is not remembered is read in a thread, and its job
-    joins once it is there. A Redis that does not answer is left alone for a while.
+    What takes time is done aside: the queue is asked in one thread, and a table that is not
+    remembered is read in another. A Redis that does not answer is left alone for a while.
     """
 
     def __init__(
@@ -46,11 +51,13 @@ class Intake:
         self._tables = tables
         self._publisher = publisher
         self._began = began
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="tables")
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="intake")
+        self._asked: Future[list[Arrival]] | None = None
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="tables")
         self._ready: SimpleQueue[tuple[Claim, Development, SamplerTable | DarkroomError]] = (
             SimpleQueue()
         )
-        self._aside_rows = 0
+        self._unready = 0
         self._pause_s = FIRST_PAUSE_S
         self._resume_at = 0.0
         self.jobs: dict[str, tuple[Claim, Development]] = {}
@@ -58,53 +65,34 @@ class Intake:
 
     @property
     def is_empty_handed(self) -> bool:
-        """Whether no job is being made ready aside."""
-        return self._aside_rows == 0
+        """Whether nothing is done aside that may still bring the engine a job."""
+        return self._unready == 0 and self._asked is None
 
-    @property
-    def has_room(self) -> bool:
-        return self._engine.load + self._aside_rows < self._engine.budget.native_rows
+    def take(self, wait_s: float = 0.0) -> None:
+        """Lets in the jobs that have come; waits up to `wait_s` where they are on their way."""
+        if self._asked is not None and futures.wait([self._asked], wait_s).done:
+            asked, self._asked = self._asked, None
+            self._let_in(asked)
 
-    def take(self) -> None:
-        """Takes waiting jobs while there is room."""
-        while self.has_room and time.perf_counter() >= self._resume_at:
-            try:
-                claim = transactions.take(self._queue, self._worker_name)
-            except redis.RedisError as error:
-                self._pause(error)
-                return
-            self._pause_s = FIRST_PAUSE_S
-            if claim is None:
-                return
-            self.accept(claim)
+    def ask(self) -> None:
+        """Has the queue asked for jobs, if there is room for more and nobody asks already."""
+        room = self._room()
+        if self._asked is None and room.is_open and time.perf_counter() >= self._resume_at:
+            self._asked = self._asking.submit(self._ask, room)
 
     def accept(self, claim: Claim) -> None:
         """Makes a claimed job ready to join."""
-        self._began(claim)
-        try:
-            request = job_request(claim.job.kwargs)
-        except DarkroomError as error:
-            self._publisher.fail(claim, error)
-            return
-        development = Development(claim.job_id, request)
-        self.jobs[claim.job_id] = claim, development
-        table = self._tables.known(request.sampler, request.steps)
-        if table is not None:
-            self._join(development, table)
-            return
-        self._aside_rows += self._rows(development)
-        future = self._aside.submit(self._tables.build, request.sampler, request.steps)
-        future.add_done_callback(lambda done: self._ready.put((claim, development, _outcome(done))))
+        self._accept(*_arrival(claim))
 
-    def join_ready(self, timeout_s: float = 0.0) -> None:
-        """Lets the jobs join that have become ready; waits up to `timeout_s` for a first one."""
+    def join_ready(self, wait_s: float = 0.0) -> None:
+        """Lets the jobs join that have become ready; waits up to `wait_s` for a first one."""
         try:
             while True:
                 claim, development, outcome = self._ready.get(
-                    block=timeout_s > 0, timeout=timeout_s or None
+                    block=wait_s > 0, timeout=wait_s or None
                 )
-                timeout_s = 0.0
-                self._aside_rows -= self._rows(development)
+                wait_s = 0.0
+                self._unready -= 1
                 if claim.job_id not in self.jobs:
                     continue  # cancelled meanwhile
                 if isinstance(outcome, DarkroomError):
@@ -133,7 +121,7 @@ class Intake:
         if not isinstance(key, PictureKey) or key.job_id not in self.jobs:
             return None
         claim, development = self.jobs[key.job_id]
-        development.undeveloped.discard(key.n)
+        development.undeveloped.discard(key)
         if not development.undeveloped:
             del self.jobs[key.job_id]
         return claim, development
@@ -144,21 +132,79 @@ class Intake:
         return {job_id: job.share(running) for job_id, (_, job) in self.jobs.items()}
 
     def close(self) -> None:
-        self._aside.shutdown(cancel_futures=True)
+        """Asks for nothing more; what has been claimed already is among `jobs` then."""
+        self._asking.shutdown()
+        self.take()
+        self._reading.shutdown(cancel_futures=True)
+
+    def _room(self) -> Room:
+        room = Room(self._engine.budget)
+        for _, development in self.jobs.values():
+            self._fill(room, development)
+        return room
+
+    def _fill(self, room: Room, development: Development) -> None:
+        request = development.request
+        room.fill(self._engine.model.shape(request.width, request.height), development.rows)
+
+    def _ask(self, room: Room) -> list[Arrival]:
+        """In the thread: claims jobs until there is no more room, or none waits."""
+        arrivals: list[Arrival] = []
+        try:
+            while room.is_open:
+                claim = transactions.take(self._queue, self._worker_name)
+                if claim is None:
+                    break
+                arrival = _arrival(claim)
+                arrivals.append(arrival)
+                if isinstance(arrival[1], Development):
+                    self._fill(room, arrival[1])
+            self._pause_s = FIRST_PAUSE_S
+        except Exception as error:  # what was claimed before it must not be lost
+            self._pause(error)
+        return arrivals
+
+    def _let_in(self, asked: Future[list[Arrival]]) -> None:
+        for arrival in asked.result():
+            self._accept(*arrival)
+
+    def _accept(self, claim: Claim, development: Development | DarkroomError) -> None:
+        self._began(claim)
+        if isinstance(development, DarkroomError):
+            self._publisher.fail(claim, development)
+            return
+        self.jobs[claim.job_id] = claim, development
+        request = development.request
+        table = self._tables.known(request.sampler, request.steps)
+        if table is not None:
+            self._join(development, table)
+            return
+        self._unready += 1
+        future = self._reading.submit(self._tables.build, request.sampler, request.steps)
+        future.add_done_callback(lambda done: self._ready.put((claim, development, _outcome(done))))
 
     def _join(self, development: Development, table: SamplerTable) -> None:
         for picture in development.pictures(table):
             self._engine.add(picture)
 
-    @staticmethod
-    def _rows(development: Development) -> int:
-        """What a job weighs while it is made ready, as if it were guided and of native size."""
-        return 2 * development.request.images
-
-    def _pause(self, error: redis.RedisError) -> None:
-        logger.warning("the queue cannot be asked for jobs: %s", error)
+    def _pause(self, error: Exception) -> None:
+        is_outage = isinstance(error, redis.RedisError)
+        logger.warning(
+            "the queue cannot be asked for jobs: %s", error, exc_info=None if is_outage else error
+        )
         self._resume_at = time.perf_counter() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+
+
+def _arrival(claim: Claim) -> Arrival:
+    """Whatever stands in the record, it harms no other job."""
+    try:
+        return claim, Development(claim.job_id, job_request(claim.job.kwargs))
+    except DarkroomError as error:
+        return claim, error
+    except Exception as error:
+        logger.exception("job %s cannot be taken", claim.job_id)
+        return claim, EngineFault(f"The job could not be taken: {error}")
 
 
 def _outcome(done: Future[SamplerTable]) -> SamplerTable | DarkroomError:

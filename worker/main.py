@@ -16,7 +16,6 @@ from worker.settings import WorkerSettings
 from worker.start import start_engine
 from worker.tables import TableCache
 
-REDIS_TIMEOUT_S = 3.0
 SWITCH_INTERVAL_S = 0.001
 """A table that is read in a thread must not hold up each of a step's many small calls for the
 5 ms that Python would let it."""
@@ -31,7 +30,7 @@ def run_worker(settings: WorkerSettings) -> None:
         StartupError: a setting or the checkpoint is wrong.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    connection = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
+    connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
     try:
         connection.ping()
     except redis.RedisError as error:

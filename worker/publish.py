@@ -7,11 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
 
-import redis
 from redis import Redis
 
 from contract import transactions
-from contract.errors import DarkroomError, ExecutionLost
+from contract.connections import translated
+from contract.errors import DarkroomError, ExecutionLost, RedisUnavailable, ServiceError
 from contract.events import write_progress
 from contract.pictures import PictureStore
 from contract.transactions import Claim
@@ -22,6 +22,7 @@ from worker.metrics import WorkerMetrics
 PROGRESS_INTERVAL_S = 0.25
 PATIENCE_S = 60.0
 """How long a finished picture waits for a Redis that is away."""
+FIRST_WAIT_S, LAST_WAIT_S = 0.1, 2.0
 
 Outcome = TypeVar("Outcome")
 
@@ -48,6 +49,7 @@ class Publisher:
         self._progress: Future[None] | None = None
         self._progress_at = 0.0
         self._closing = Event()
+        self._gave_up = Event()
 
     def publish(self, claim: Claim, development: Development, developed: Developed) -> None:
         """Stores a picture of the job; the last one commits the job."""
@@ -67,7 +69,8 @@ class Publisher:
         self._progress = self._progress_pool.submit(write_progress, self._connection, shares())
 
     def close(self) -> None:
-        """Waits for what is being published; nothing waits for an absent Redis any longer."""
+        """Waits for what is being published. A Redis that is away is asked once more, and then no
+        more for anything."""
         self._closing.set()
         self._pool.shutdown()
         self._progress_pool.shutdown()
@@ -75,10 +78,10 @@ class Publisher:
     def _publish(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
             png = encode_png(developed.pixels)
-            digest = self._patiently(lambda: self._store.put(png))
+            digest = self._patiently(claim, lambda: self._store.put(png))
             result = development.store(developed, digest, len(png))
             if result is not None:
-                self._patiently(lambda: transactions.commit(claim, result))
+                self._patiently(claim, lambda: transactions.commit(claim, result))
                 self._metrics.succeeded(result.timings)
                 logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
                 self._ended(claim)
@@ -87,7 +90,7 @@ class Publisher:
 
     def _fail(self, claim: Claim, error: DarkroomError) -> None:
         try:
-            self._patiently(lambda: transactions.fail(claim, error))
+            self._patiently(claim, lambda: transactions.fail(claim, error))
             self._metrics.failed(error.code)
             logger.warning("job %s: failed with %s: %s", claim.job_id, error.code, error)
             self._ended(claim)
@@ -103,15 +106,25 @@ class Publisher:
             logger.error("job %s: could not be published", claim.job_id, exc_info=error)
         self._ended(claim)
 
-    def _patiently(self, call: Callable[[], Outcome]) -> Outcome:
-        """Repeats a call that is safe to repeat while Redis is away, within PATIENCE_S."""
+    def _patiently(self, claim: Claim, call: Callable[[], Outcome]) -> Outcome:
+        """Repeats a call that is safe to repeat while Redis is away or full, within PATIENCE_S.
+
+        Raises:
+            ServiceError: Redis did not come back in time.
+        """
         give_up_at = time.perf_counter() + PATIENCE_S
-        wait_s = 0.1
-        while True:
+        wait_s = FIRST_WAIT_S
+        while not self._gave_up.is_set():
             try:
-                return call()
-            except (redis.ConnectionError, redis.TimeoutError):
-                if self._closing.is_set() or time.perf_counter() > give_up_at:
+                with translated():
+                    return call()
+            except ServiceError as error:
+                if wait_s == FIRST_WAIT_S:
+                    logger.warning("job %s: its end waits for Redis: %s", claim.job_id, error)
+                if time.perf_counter() > give_up_at:
                     raise
+                if self._closing.is_set():
+                    self._gave_up.set()
                 self._closing.wait(wait_s)
-                wait_s = min(2 * wait_s, 2.0)
+                wait_s = min(2 * wait_s, LAST_WAIT_S)
+        raise RedisUnavailable("The worker stops, and Redis is away.")

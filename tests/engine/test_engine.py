@@ -195,8 +195,9 @@ def test_removing_everything_leaves_an_idle_engine(engine: Engine) -> None:
         (RuntimeError("a kernel failed"), EngineFault),
         (torch.OutOfMemoryError("out of memory"), OutOfMemory),
         (MemoryError(), OutOfMemory),
+        (IndexError("an index is out of range"), EngineFault),
     ],
-    ids=["kernel", "device memory", "host memory"],
+    ids=["kernel", "device memory", "host memory", "anything else"],
 )
 def test_a_fault_of_one_picture_fails_that_one_alone(
     engine: Engine,

@@ -1,6 +1,8 @@
 import io
 import signal
+import zlib
 from collections.abc import Callable
+from threading import Thread, current_thread
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from tests.waiting import job_in, until
 from tests.worker.conftest import MODEL, Ask, running
 from worker.batch_worker import BatchWorker
 from worker.engine.engine import Engine
+from worker.room import LOOKAHEAD
 
 LONG = 150
 """Steps of a job that is still running when a test looks at it."""
@@ -76,6 +79,90 @@ def test_a_short_job_that_comes_later_ends_before_a_long_one(
     assert job_in(connection, ask(steps=2)).state is JobState.SUCCEEDED
     assert job_in(connection, long, JobState.RUNNING).progress is not None
     assert job_in(connection, long).state is JobState.SUCCEEDED
+
+
+def test_a_full_batch_of_one_size_does_not_hold_up_another(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    worker._intake._tables.build("euler", LONG)
+    large = [ask(steps=LONG, width=128, height=128, seed=seed) for seed in range(3)]
+    job_in(connection, large[0], JobState.RUNNING)
+    assert job_in(connection, ask(steps=2)).state is JobState.SUCCEEDED
+    assert {read_job(connection, job_id).state for job_id in large} <= {
+        JobState.RUNNING,
+        JobState.QUEUED,
+    }
+
+
+def test_a_job_of_many_images_does_not_hold_up_another_size(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    worker._intake._tables.build("euler", LONG)
+    many = ask(steps=LONG, images=10)
+    job_in(connection, many, JobState.RUNNING)
+    assert job_in(connection, ask(steps=2, width=72)).state is JobState.SUCCEEDED
+    assert job_in(connection, many, JobState.RUNNING)
+
+
+def test_more_than_has_room_stays_in_the_queue_for_other_workers(
+    worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    ids = [ask(steps=LONG, images=10, seed=seed) for seed in range(4)]
+    job_in(connection, ids[LOOKAHEAD - 1], JobState.RUNNING)
+    last = ask(steps=1)
+    until(lambda: worker.engine.is_idle or len(worker.executions) == LOOKAHEAD)
+    assert jobs.get_job_ids() == [*ids[LOOKAHEAD:], last]
+
+
+def test_the_step_loop_never_talks_to_redis(
+    make_worker: Callable[[], BatchWorker],
+    ask: Ask,
+    connection: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = make_worker()
+    loop: list[Thread] = []
+    talked: set[Thread] = set()
+    pool = worker.connection.connection_pool
+    get_connection, develop_jobs = pool.get_connection, worker._develop
+
+    def noted_connection(*args: Any, **options: Any) -> Any:
+        talked.add(current_thread())
+        return get_connection(*args, **options)
+
+    def noted_develop() -> None:
+        loop.append(current_thread())
+        talked.clear()
+        develop_jobs()
+        assert loop[0] not in talked
+
+    monkeypatch.setattr(pool, "get_connection", noted_connection)
+    monkeypatch.setattr(worker, "_develop", noted_develop)
+    with running(worker):
+        doomed = ask(steps=LONG)
+        job_in(connection, doomed, JobState.RUNNING)
+        later = [ask(images=2), ask(sampler="lcm", steps=90), ask(steps=40)]
+        transactions.cancel(connection, doomed)
+        for job_id in later:
+            job_in(connection, job_id)
+        until(lambda: not worker.executions)
+    assert talked  # by the other threads
+    assert loop
+
+
+def test_progress_never_goes_back(worker: BatchWorker, ask: Ask, connection: Redis) -> None:
+    job_id = ask(steps=40, images=10)
+    seen: list[float] = []
+
+    def ended() -> bool:
+        record = read_job(connection, job_id)
+        assert record is not None
+        if record.progress is not None:
+            seen.append(record.progress)
+        return record.state.is_final
+
+    until(ended)
+    assert seen == sorted(seen)
 
 
 def test_the_phases_of_a_job_add_up_to_its_total(
@@ -146,6 +233,19 @@ def test_a_job_that_is_not_a_request_fails_with_a_code(
     failed = until(lambda: Job.fetch(job.id, connection, JSONSerializer).is_failed)
     assert failed
     assert b"malformed_job" in connection.hget(job.key, "error")
+
+
+def test_a_record_that_nobody_can_decode_ends_no_worker(
+    worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    running_one = ask(steps=LONG)
+    job_in(connection, running_one, JobState.RUNNING)
+    for data in (b"garbage", zlib.compress(b"[]"), zlib.compress(b'["f", null, [], 3]')):
+        odd = ask()
+        connection.hset(Job.key_for(odd), "data", data)
+        until(lambda odd=odd: connection.hget(Job.key_for(odd), "status") == b"failed")
+    assert job_in(connection, ask(steps=2)).state is JobState.SUCCEEDED
+    assert job_in(connection, running_one).state is JobState.SUCCEEDED
 
 
 def test_a_result_whose_job_has_moved_on_is_not_written(

@@ -35,7 +35,7 @@ def test_a_cancellation_that_was_not_heard_is_found(
 def test_running_jobs_keep_rqs_lease(worker: BatchWorker, ask: Ask, connection: Redis) -> None:
     job_id = ask(steps=150, images=4)
     job_in(connection, job_id, JobState.RUNNING)
-    [execution] = worker.executions.values()
+    [execution] = until(lambda: list(worker.executions.values()))
     connection.expire(execution.key, 5)
     until(lambda: connection.ttl(execution.key) > 5)
     job_in(connection, job_id)

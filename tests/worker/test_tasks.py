@@ -49,4 +49,5 @@ def test_a_stock_worker_runs_the_same_jobs(
     assert failed is not None
     assert failed.error is not None
     assert failed.error.code == "sampler_refused"
+    assert connection.xlen(f"rq:results:{refused}") == 1  # an honest failure is not tried again
     assert "sampler_refused" not in Job.fetch(drawn, connection, JSONSerializer).description

@@ -163,7 +163,7 @@ class Batch:
         """
         try:
             return self._call(scaled, timesteps, pictures), {}
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             if len(pictures) == 1:
                 key = self.rows[pictures[0]].picture.key
                 return torch.zeros_like(scaled[:1]), {key: fault(error)}

@@ -110,7 +110,7 @@ class Engine:
             return 0
         try:
             batch.join(new)
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             if len(new) == 1:
                 self._spoiled.append(Spoiled(new[0].picture.key, fault(error)))
                 return 0
@@ -125,7 +125,7 @@ class Engine:
                 self.prompts.encode(picture.negative_prompt) if picture.is_guided else None
             )
             return make_row(self.model, picture, conditional, unconditional)
-        except (RuntimeError, MemoryError, ValueError) as error:
+        except Exception as error:
             self._spoiled.append(Spoiled(picture.key, fault(error)))
             return None
 
@@ -162,7 +162,7 @@ class Engine:
             return self._decode(rows[:MOST_DECODED]) + self._decode(rows[MOST_DECODED:])
         try:
             pixels = decode(self.model, torch.stack([row.latents[0] for row in rows]))
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             if len(rows) == 1:
                 self._spoiled.append(Spoiled(rows[0].picture.key, fault(error)))
                 return []

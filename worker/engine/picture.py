@@ -10,6 +10,11 @@ from contract.errors import GenerationError
 from worker.engine.sampler import SamplerTable
 
 
+def rows_of(guidance: float) -> int:
+    """Rows of one picture: without guidance it needs no unconditional one, and half the work."""
+    return 2 if guidance > 1.0 else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One picture to develop. `key` is the caller's own name for it."""
@@ -25,12 +30,11 @@ class Picture:
 
     @property
     def is_guided(self) -> bool:
-        """Without guidance a picture needs no unconditional row, and half the work."""
-        return self.guidance > 1.0
+        return self.rows == 2
 
     @property
     def rows(self) -> int:
-        return 2 if self.is_guided else 1
+        return rows_of(self.guidance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,53 @@
+"""What is finished waits for a Redis that cannot take it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+from redis import Redis
+from rq.job import Job
+
+from contract.job import JobState, read_job
+from tests.waiting import job_in, until
+from tests.worker.conftest import Ask
+from worker.batch_worker import BatchWorker
+
+
+@contextmanager
+def full(connection: Redis) -> Iterator[None]:
+    connection.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        connection.config_set("maxmemory", 0)
+
+
+@contextmanager
+def read_only(connection: Redis) -> Iterator[None]:
+    """A replica takes no writes, as after a failover behind the worker's back."""
+    connection.config_set("replica-read-only", "yes")
+    connection.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        connection.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("trouble", [full, read_only])
+def test_a_picture_waits_for_a_redis_that_cannot_be_written_to(
+    worker: BatchWorker,
+    ask: Ask,
+    connection: Redis,
+    trouble: Callable[[Redis], AbstractContextManager[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job_id = ask(steps=60)
+    job_in(connection, job_id, JobState.RUNNING)
+    with trouble(connection):
+        until(lambda: "waits for Redis" in caplog.text)
+        record = read_job(connection, job_id)
+        assert record is not None
+        assert record.state is JobState.RUNNING
+    assert job_in(connection, job_id).state is JobState.SUCCEEDED
+    assert connection.xlen(f"rq:results:{job_id}") == 1
+    assert connection.hget(Job.key_for(job_id), "done_by") is not None
