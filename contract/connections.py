@@ -34,6 +34,7 @@ def translated() -> Iterator[None]:
     except (redis.ReadOnlyError, ClusterDownError) as error:
         raise RedisUnavailable("Redis cannot be written to.") from error
     except redis.ResponseError as error:
-        if "MISCONF" in str(error):  # its disk is full or failing
+        # Its disk is full or failing, or too few replicas take part.
+        if str(error).startswith(("MISCONF", "NOREPLICAS")):
             raise RedisUnavailable("Redis cannot keep what is written to it.") from error
         raise

@@ -142,8 +142,8 @@ def restore_job(connection: Redis, job_id: str, raw: Mapping[Any, Any]) -> Job:
     Raises:
         MalformedJob: RQ cannot read the hash.
     """
-    job = Job(job_id, connection=connection, serializer=JSONSerializer)
     try:
+        job = Job(job_id, connection=connection, serializer=JSONSerializer)
         job.restore(raw)
         job._deserialize_data()  # lazy otherwise, and then outside of this net
     except Exception as error:

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from redis import Redis
 from rq import Queue, Retry
 from rq.serializers import JSONSerializer
-from rq.utils import as_text
 
 from contract import identity
 from contract.errors import MalformedJob
@@ -72,8 +71,13 @@ def depth(queue: Queue) -> int:
 def oldest_wait_s(queue: Queue) -> float:
     """Seconds since the job at the head of the queue was accepted; 0 where none waits."""
     head = queue.connection.lindex(queue.key, 0)
-    accepted = identity.created_at(as_text(head)) if head is not None else None
+    accepted = identity.created_at(queue_text(head)) if head is not None else None
     return 0.0 if accepted is None else max(0.0, time.time() - accepted)
+
+
+def queue_text(member: bytes | str) -> str:
+    """The job's id, as it stands on a list. What is no text is no job's id, and finds none."""
+    return member if isinstance(member, str) else member.decode(errors="replace")
 
 
 def job_request(kwargs: Mapping[str, Any]) -> JobRequest:

@@ -2,7 +2,7 @@
 
 import secrets
 
-from contract.errors import UnsupportedSampler, UnsupportedSize, UnsupportedSteps
+from contract.errors import UnknownModel, UnsupportedSampler, UnsupportedSize, UnsupportedSteps
 from contract.request import MOST_SEED, GenerateRequest, JobRequest
 from contract.workers import ModelCard
 
@@ -23,6 +23,19 @@ def resolve(request: GenerateRequest, model: ModelCard) -> JobRequest:
         width=_side(request.width, "width", model.width, model),
         height=_side(request.height, "height", model.height, model),
     )
+
+
+def check(request: JobRequest, model: ModelCard) -> None:
+    """Once more where the job is done: the model that judged the request may have been another's.
+
+    Raises:
+        UnknownModel: it is for another model.
+        UnsupportedSize: the model does not draw this size.
+    """
+    if request.model != model.id:
+        raise UnknownModel(f"This worker holds model {model.id}.", field="model")
+    _side(request.width, "width", model.width, model)
+    _side(request.height, "height", model.height, model)
 
 
 def _check_sampler(request: GenerateRequest, model: ModelCard) -> None:

@@ -13,8 +13,10 @@ from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ResponseError
 from rq import Queue
 from rq.command import send_command
+from rq.defaults import DEFAULT_RESULT_TTL
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
@@ -25,6 +27,8 @@ from rq.worker import BaseWorker
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
 from contract.events import publish_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
+from contract.queue import job_request, queue_text
+from contract.request import JobRequest
 from contract.workers import WORKER_TTL_S
 
 EXECUTION_FIELD = "execution_id"
@@ -54,29 +58,47 @@ class Claim:
         return str(self.job.id)
 
 
-def take(queue: Queue, worker_name: str) -> Claim | None:
-    """Pops jobs until one can be claimed; None where none waits. Does not block.
+def take(
+    queue: Queue, worker_name: str, fits: Callable[[JobRequest], bool] = lambda request: True
+) -> Claim | None:
+    """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
+    is left to other workers. Does not block.
 
     What was popped stays on RQ's intermediate list until the claim, so a death in between loses
     nothing.
     """
-    intermediate = queue.intermediate_queue_key
-    while (popped := queue.connection.lmove(queue.key, intermediate, "LEFT", "RIGHT")) is not None:
-        taken = claim(queue, as_text(popped), worker_name)
+    connection, intermediate = queue.connection, queue.intermediate_queue_key
+    while _next_fits(queue, fits):
+        popped = connection.lmove(queue.key, intermediate, "LEFT", "RIGHT")
+        taken = claim(queue, popped, worker_name) if popped is not None else None
         if taken is not None:
             return taken
     return None
 
 
-def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
+def _next_fits(queue: Queue, fits: Callable[[JobRequest], bool]) -> bool:
+    """One that cannot be read does: whoever takes it sets it aside."""
+    head = queue.connection.lindex(queue.key, 0)
+    if head is None:
+        return False
+    job_id = queue_text(head)
+    try:
+        raw = _hash(queue.connection, Job.key_for(job_id))
+        return fits(job_request(restore_job(queue.connection, job_id, raw).kwargs))
+    except MalformedJob:
+        return True
+
+
+def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
     """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double."""
+    job_id = queue_text(popped)
     connection, key = queue.connection, Job.key_for(job_id)
 
     def attempt(pipeline: Pipeline) -> Claim | None:
-        raw = pipeline.hgetall(key)
+        raw = _hash(pipeline, key)
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
-        pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
+        pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
         if raw.get(b"status") != JobStatus.QUEUED.encode():
             return None
         if end is not None:
@@ -98,6 +120,18 @@ def claim(queue: Queue, job_id: str, worker_name: str) -> Claim | None:
     return _transact(connection, key, attempt)
 
 
+def _hash(connection: Redis, key: str) -> dict[Any, Any]:
+    """A key that holds something else is as good as none: no job stands there."""
+    try:
+        raw: dict[Any, Any] = connection.hgetall(key)
+    except ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        logger.error("%s is not a job's record", key)
+        return {}
+    return raw
+
+
 def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None:
     """How a job ended that is queued again: RQ's sweep, which has no fence, may do that to one that
     ends at the same moment. None where somebody wants it done anew, as `rq requeue` does, which
@@ -105,6 +139,7 @@ def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None
     for registry, end in (
         (FinishedJobRegistry, JobStatus.FINISHED),
         (FailedJobRegistry, JobStatus.FAILED),
+        (CanceledJobRegistry, JobStatus.CANCELED),
     ):
         if pipeline.zscore(registry(queue=queue).key, job_id) is not None:
             return end
@@ -129,17 +164,18 @@ def commit(claim: Claim, result: JobResult) -> None:
     """
     job, execution = claim.job, claim.execution
     job._result = result.model_dump(mode="json")
+    result_ttl = job.get_result_ttl(DEFAULT_RESULT_TTL)
 
     def write(pipeline: Pipeline) -> None:
         job._handle_success(
-            job.result_ttl,
+            result_ttl,
             pipeline=pipeline,
             worker_name=execution.worker_name,
             execution_id=execution.id,
             execution_started_at=execution.created_at,
             execution_ended_at=job.ended_at,
         )
-        job.cleanup(job.result_ttl, pipeline=pipeline, remove_from_queue=False)
+        job.cleanup(result_ttl, pipeline=pipeline, remove_from_queue=False)
 
     _end(claim, write, "successful_job_count")
 
@@ -237,7 +273,11 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     pipeline.multi()
     if status is JobStatus.STARTED:
         _forget_execution(job, raw.get(EXECUTION_FIELD.encode()), pipeline)
-    fields: dict[Any, Any] = {"status": JobStatus.CANCELED, "ended_at": utcformat(now())}
+    fields: dict[Any, Any] = {
+        "status": JobStatus.CANCELED,
+        "ended_at": utcformat(now()),
+        DONE_FIELD: "cancel",
+    }
     pipeline.hset(job.key, mapping=fields)
     pipeline.lrem(queue.key, 0, job_id)
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)

@@ -21,7 +21,6 @@ from rq import Queue
 from rq.command import parse_payload
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
-from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
 from contract import transactions
@@ -84,7 +83,9 @@ class BatchWorker(BaseWorker):
         self._publisher = Publisher(
             connection, store, metrics, settings.encode_threads, self._ended
         )
-        self._intake = Intake(queue, name, engine, tables, self._publisher, self._began)
+        self._intake = Intake(
+            queue, name, engine, tables, self._publisher, model_card, self._began, self._ended
+        )
         self._heartbeat = Heartbeat(self, worker_card, model_card, self._cancelled.put)
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
@@ -113,10 +114,10 @@ class BatchWorker(BaseWorker):
             return None
         queue = self._queue
         try:
-            job_id = self.connection.blmove(
+            popped = self.connection.blmove(
                 queue.key, queue.intermediate_queue_key, IDLE_WAIT_S, "LEFT", "RIGHT"
             )
-            return transactions.claim(queue, as_text(job_id), self.name) if job_id else None
+            return transactions.claim(queue, popped, self.name) if popped is not None else None
         except redis.RedisError as error:
             logger.warning("the queue cannot be asked for jobs: %s", error)
             self._stopping.wait(PAUSE_S)
@@ -182,7 +183,10 @@ class BatchWorker(BaseWorker):
         try:
             transactions.requeue(unfinished)
             logger.info("worker %s stops; %d jobs handed back", self.name, len(unfinished))
-            self._heartbeat.stop()
+        except redis.RedisError as error:
+            logger.error("what was not done waits for a sweep: %s", error)
+        self._heartbeat.stop()
+        try:
             withdraw(self.connection, self._card)
             self.teardown()  # type: ignore[no-untyped-call]
         except redis.RedisError as error:

@@ -3,13 +3,15 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 
 import redis
 from redis.client import Pipeline
-from rq import worker_registration
+from rq import Queue, worker_registration
 from rq.executions import ExecutionRegistry
 from rq.job import Job, JobStatus
+from rq.registry import clean_registries
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import now, utcformat
 from rq.worker import BaseWorker
@@ -19,6 +21,7 @@ from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, announce
 
 INTERVAL_S = 1.0
 MAINTENANCE_INTERVAL_S = 30.0
+MAINTENANCE_LOCK_S = 25
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +117,21 @@ class Heartbeat:
         worker_registration.register(worker, pipeline)
 
     def _maintain(self) -> None:
-        if time.monotonic() - self._maintained_at >= MAINTENANCE_INTERVAL_S:
-            self._maintained_at = time.monotonic()
-            self._worker.clean_registries()
+        """RQ's sweep, by one worker at a time. Its own lock would outlive a sweep that failed or
+        was killed by a quarter of an hour, and nobody's orphans would be found meanwhile."""
+        if time.monotonic() - self._maintained_at < MAINTENANCE_INTERVAL_S:
+            return
+        self._maintained_at = time.monotonic()
+        queue: Queue = self._worker.queues[0]
+        if self._worker.connection.set(
+            f"darkroom:sweep:{queue.name}", 1, nx=True, ex=MAINTENANCE_LOCK_S
+        ):
+            for sweep in (
+                partial(clean_registries, queue),
+                partial(worker_registration.clean_worker_registry, queue),
+                partial(queue.intermediate_queue.cleanup, self._worker, queue),
+            ):
+                try:
+                    sweep()
+                except Exception:  # one bad record must not hide the others
+                    logger.exception("a part of the sweep failed")

@@ -13,9 +13,14 @@ from rq import Queue
 from contract import transactions
 from contract.errors import DarkroomError, EngineFault
 from contract.queue import job_request
+from contract.request import JobRequest
+from contract.resolution import check
 from contract.transactions import Claim
+from contract.workers import ModelCard
 from worker.development import Development, PictureKey
 from worker.engine.engine import Engine
+from worker.engine.model import Shape
+from worker.engine.picture import rows_of
 from worker.engine.sampler import SamplerTable
 from worker.publish import Publisher
 from worker.room import Room
@@ -43,14 +48,17 @@ class Intake:
         engine: Engine,
         tables: TableCache,
         publisher: Publisher,
+        card: ModelCard,
         began: Callable[[Claim], None],
+        ended: Callable[[Claim], None],
     ):
         self._queue = queue
         self._worker_name = worker_name
         self._engine = engine
         self._tables = tables
         self._publisher = publisher
-        self._began = began
+        self._card = card
+        self._began, self._ended = began, ended
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._asked: Future[list[Arrival]] | None = None
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="tables")
@@ -75,14 +83,13 @@ class Intake:
             self._let_in(asked)
 
     def ask(self) -> None:
-        """Has the queue asked for jobs, if there is room for more and nobody asks already."""
-        room = self._room()
-        if self._asked is None and room.is_open and time.perf_counter() >= self._resume_at:
-            self._asked = self._asking.submit(self._ask, room)
+        """Has the queue asked for jobs that fit, unless it is asked already."""
+        if self._asked is None and time.perf_counter() >= self._resume_at:
+            self._asked = self._asking.submit(self._ask, self._room())
 
     def accept(self, claim: Claim) -> None:
         """Makes a claimed job ready to join."""
-        self._accept(*_arrival(claim))
+        self._accept(*self._arrival(claim))
 
     def join_ready(self, wait_s: float = 0.0) -> None:
         """Lets the jobs join that have become ready; waits up to `wait_s` for a first one."""
@@ -140,25 +147,25 @@ class Intake:
     def _room(self) -> Room:
         room = Room(self._engine.budget)
         for _, development in self.jobs.values():
-            self._fill(room, development)
+            room.fill(self._shape(development.request), development.rows)
         return room
 
-    def _fill(self, room: Room, development: Development) -> None:
-        request = development.request
-        room.fill(self._engine.model.shape(request.width, request.height), development.rows)
+    def _shape(self, request: JobRequest) -> Shape:
+        return self._engine.model.shape(request.width, request.height)
 
     def _ask(self, room: Room) -> list[Arrival]:
-        """In the thread: claims jobs until there is no more room, or none waits."""
+        """In the thread: claims jobs until the next one does not fit, or none waits."""
+
+        def fits(request: JobRequest) -> bool:
+            return room.fits(self._shape(request), rows_of(request.guidance))
+
         arrivals: list[Arrival] = []
         try:
-            while room.is_open:
-                claim = transactions.take(self._queue, self._worker_name)
-                if claim is None:
-                    break
-                arrival = _arrival(claim)
-                arrivals.append(arrival)
-                if isinstance(arrival[1], Development):
-                    self._fill(room, arrival[1])
+            while (claim := transactions.take(self._queue, self._worker_name, fits)) is not None:
+                claim, development = self._arrival(claim)
+                arrivals.append((claim, development))
+                if isinstance(development, Development):
+                    room.fill(self._shape(development.request), development.rows)
             self._pause_s = FIRST_PAUSE_S
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)
@@ -168,7 +175,22 @@ class Intake:
         for arrival in asked.result():
             self._accept(*arrival)
 
+    def _arrival(self, claim: Claim) -> Arrival:
+        """Whatever stands in the record, it harms no other job."""
+        try:
+            request = job_request(claim.job.kwargs)
+            check(request, self._card)
+            return claim, Development(claim.job_id, request)
+        except DarkroomError as error:
+            return claim, error
+        except Exception as error:
+            logger.exception("job %s cannot be taken", claim.job_id)
+            return claim, EngineFault(f"The job could not be taken: {error}")
+
     def _accept(self, claim: Claim, development: Development | DarkroomError) -> None:
+        former = self.forget(claim.job_id)
+        if former is not None:  # a sweep took it from us for dead, and it came back to us
+            self._ended(former)
         self._began(claim)
         if isinstance(development, DarkroomError):
             self._publisher.fail(claim, development)
@@ -194,17 +216,6 @@ class Intake:
         )
         self._resume_at = time.perf_counter() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
-
-
-def _arrival(claim: Claim) -> Arrival:
-    """Whatever stands in the record, it harms no other job."""
-    try:
-        return claim, Development(claim.job_id, job_request(claim.job.kwargs))
-    except DarkroomError as error:
-        return claim, error
-    except Exception as error:
-        logger.exception("job %s cannot be taken", claim.job_id)
-        return claim, EngineFault(f"The job could not be taken: {error}")
 
 
 def _outcome(done: Future[SamplerTable]) -> SamplerTable | DarkroomError:

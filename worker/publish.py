@@ -11,7 +11,13 @@ from redis import Redis
 
 from contract import transactions
 from contract.connections import translated
-from contract.errors import DarkroomError, ExecutionLost, RedisUnavailable, ServiceError
+from contract.errors import (
+    DarkroomError,
+    EngineFault,
+    ExecutionLost,
+    RedisUnavailable,
+    ServiceError,
+)
 from contract.events import write_progress
 from contract.pictures import PictureStore
 from contract.transactions import Claim
@@ -85,8 +91,11 @@ class Publisher:
                 self._metrics.succeeded(result.timings)
                 logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
                 self._ended(claim)
-        except Exception as error:
+        except (ExecutionLost, ServiceError) as error:
             self._could_not_publish(claim, error)
+        except Exception as error:
+            logger.exception("job %s: its picture cannot be published", claim.job_id)
+            self._fail(claim, EngineFault(f"The picture could not be published: {error}"))
 
     def _fail(self, claim: Claim, error: DarkroomError) -> None:
         try:

@@ -238,6 +238,39 @@ def test_an_end_holds_though_rqs_sweep_queues_the_job_at_the_same_moment(
     assert connection.llen(jobs.intermediate_queue_key) == 0
 
 
+def test_a_cancel_holds_though_rqs_sweep_queues_the_job_at_the_same_moment(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    taken(jobs)
+    abandoned = rq_job(connection, job_id)
+    cancel(connection, job_id)
+    with connection.pipeline() as pipeline:
+        abandoned.retry(jobs, pipeline)
+        pipeline.execute()
+    assert take(jobs, "gpu-2") is None
+    assert state(connection, job_id) is JobState.CANCELLED
+
+
+def test_what_does_not_fit_stays_in_the_queue(connection: Redis, jobs: Queue, ask: Ask) -> None:
+    large, small = ask(steps=100), ask(steps=1)
+    assert take(jobs, WORKER, lambda request: request.steps < 50) is None
+    assert jobs.get_job_ids() == [large, small]
+    held = take(jobs, WORKER, lambda request: request.steps > 50)
+    assert held is not None
+    assert held.job_id == large
+
+
+@pytest.mark.parametrize("member", [b"\xff\xfe", b"text"])
+def test_what_is_no_job_is_dropped(connection: Redis, jobs: Queue, ask: Ask, member: bytes) -> None:
+    connection.set(Job.key_for("text"), "no hash")
+    connection.rpush(jobs.key, member)
+    job_id = ask()
+    assert queue.oldest_wait_s(jobs) == 0
+    assert taken(jobs).job_id == job_id
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
 def test_requeue_puts_jobs_to_the_front_in_their_old_order(
     connection: Redis, jobs: Queue, ask: Ask
 ) -> None:

@@ -27,7 +27,6 @@ from tests.waiting import job_in, until
 from tests.worker.conftest import MODEL, Ask, running
 from worker.batch_worker import BatchWorker
 from worker.engine.engine import Engine
-from worker.room import LOOKAHEAD
 
 LONG = 150
 """Steps of a job that is still running when a test looks at it."""
@@ -85,13 +84,11 @@ def test_a_full_batch_of_one_size_does_not_hold_up_another(
     worker: BatchWorker, ask: Ask, connection: Redis
 ) -> None:
     worker._intake._tables.build("euler", LONG)
-    large = [ask(steps=LONG, width=128, height=128, seed=seed) for seed in range(3)]
-    job_in(connection, large[0], JobState.RUNNING)
+    large = [ask(steps=LONG, width=128, height=128, seed=seed) for seed in range(2)]
+    job_in(connection, large[1], JobState.RUNNING)
     assert job_in(connection, ask(steps=2)).state is JobState.SUCCEEDED
-    assert {read_job(connection, job_id).state for job_id in large} <= {
-        JobState.RUNNING,
-        JobState.QUEUED,
-    }
+    for job_id in large:
+        job_in(connection, job_id, JobState.RUNNING)
 
 
 def test_a_job_of_many_images_does_not_hold_up_another_size(
@@ -104,14 +101,16 @@ def test_a_job_of_many_images_does_not_hold_up_another_size(
     assert job_in(connection, many, JobState.RUNNING)
 
 
-def test_more_than_has_room_stays_in_the_queue_for_other_workers(
-    worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
+def test_what_does_not_fit_is_left_to_a_worker_with_room(
+    make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
 ) -> None:
-    ids = [ask(steps=LONG, images=10, seed=seed) for seed in range(4)]
-    job_in(connection, ids[LOOKAHEAD - 1], JobState.RUNNING)
-    last = ask(steps=1)
-    until(lambda: worker.engine.is_idle or len(worker.executions) == LOOKAHEAD)
-    assert jobs.get_job_ids() == [*ids[LOOKAHEAD:], last]
+    with running(make_worker()) as busy:
+        first = ask(steps=LONG, images=10)
+        job_in(connection, first, JobState.RUNNING)
+        second = ask(steps=10, images=10)
+        with running(make_worker()) as other:
+            assert job_in(connection, second).worker == other.name
+        assert job_in(connection, first).worker == busy.name
 
 
 def test_the_step_loop_never_talks_to_redis(
@@ -238,14 +237,54 @@ def test_a_job_that_is_not_a_request_fails_with_a_code(
 def test_a_record_that_nobody_can_decode_ends_no_worker(
     worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
 ) -> None:
+    connection.rpush(jobs.key, b"\xff\xfe")  # meets an idle worker
     running_one = ask(steps=LONG)
     job_in(connection, running_one, JobState.RUNNING)
+    connection.set(Job.key_for("text"), "no hash")
+    connection.rpush(jobs.key, b"\xff\xfe", "text")  # meet a busy one
     for data in (b"garbage", zlib.compress(b"[]"), zlib.compress(b'["f", null, [], 3]')):
         odd = ask()
         connection.hset(Job.key_for(odd), "data", data)
         until(lambda odd=odd: connection.hget(Job.key_for(odd), "status") == b"failed")
     assert job_in(connection, ask(steps=2)).state is JobState.SUCCEEDED
     assert job_in(connection, running_one).state is JobState.SUCCEEDED
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_a_job_that_another_client_queued_without_any_ttl_is_done(
+    worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    request = job_in(connection, ask(steps=2)).request.model_dump(mode="json")
+    job = jobs.enqueue_call("worker.tasks.generate", kwargs={"request": request})
+    assert job_in(connection, job.id).state is JobState.SUCCEEDED
+    assert connection.ttl(job.key) > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [("model", "another", "unknown_model"), ("width", 2048, "unsupported_size")],
+)
+def test_a_job_that_is_not_for_this_model_fails_with_a_code(
+    worker: BatchWorker, ask: Ask, connection: Redis, field: str, value: object, code: str
+) -> None:
+    record = job_in(connection, ask(**{field: value}))
+    assert record.error is not None
+    assert record.error.code == code
+
+
+def test_a_job_that_a_sweep_took_and_that_comes_back_is_developed_once(
+    worker: BatchWorker, ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    job_id = ask(steps=LONG)
+    job_in(connection, job_id, JobState.RUNNING)
+    [former] = until(lambda: list(worker.executions))
+    connection.zadd(jobs.started_job_registry.key, {f"{job_id}:{former}": 1})
+    jobs.started_job_registry.cleanup()
+    until(lambda: former not in worker.executions)
+    assert len(worker.engine.progress()) <= 1
+    assert job_in(connection, job_id).state is JobState.SUCCEEDED
+    until(lambda: not worker.executions)
+    assert connection.xlen(f"rq:results:{job_id}") == 1
 
 
 def test_a_result_whose_job_has_moved_on_is_not_written(

@@ -1,12 +1,17 @@
+from collections.abc import Callable
+
 from redis import Redis
+from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
+from contract import transactions
 from contract.job import JobState
 from tests.waiting import job_in, until
-from tests.worker.conftest import Ask
+from tests.worker.conftest import Ask, running
 from worker.batch_worker import BatchWorker
+from worker.heartbeat import MAINTENANCE_INTERVAL_S
 
 
 def test_a_record_that_expired_in_an_outage_comes_back_whole(
@@ -39,3 +44,18 @@ def test_running_jobs_keep_rqs_lease(worker: BatchWorker, ask: Ask, connection: 
     connection.expire(execution.key, 5)
     until(lambda: connection.ttl(execution.key) > 5)
     job_in(connection, job_id)
+
+
+def test_an_orphan_is_found_beside_records_that_break_rqs_sweep(
+    make_worker: Callable[[], BatchWorker], ask: Ask, jobs: Queue, connection: Redis
+) -> None:
+    orphan = ask()
+    held = transactions.take(jobs, "dead")
+    assert held is not None
+    connection.zadd(jobs.started_job_registry.key, {f"{orphan}:{held.execution.id}": 1})
+    connection.set(Job.key_for("text"), "no hash")
+    connection.rpush(jobs.intermediate_queue_key, "text")
+    with running(make_worker()):
+        assert job_in(connection, orphan).state is JobState.SUCCEEDED
+    assert not connection.exists(jobs.registry_cleaning_key)
+    assert 0 < connection.ttl(f"darkroom:sweep:{jobs.name}") < MAINTENANCE_INTERVAL_S

@@ -1,5 +1,5 @@
 from worker.engine.budget import RowBudget
-from worker.room import LOOKAHEAD, MOST_SHAPES, Room
+from worker.room import MOST_SHAPES, Room
 
 NATIVE = (8, 8)
 LARGE = (16, 16)
@@ -9,35 +9,34 @@ def room(rows: int = 8) -> Room:
     return Room(RowBudget(rows, NATIVE))
 
 
-def test_jobs_come_until_the_batch_is_full_and_a_few_wait() -> None:
+def test_jobs_come_until_the_batch_of_their_size_is_full() -> None:
     place = room(rows=8)
     jobs = 0
-    while place.is_open:
+    while place.fits(NATIVE, 2):
         place.fill(NATIVE, 2)
         jobs += 1
-    assert jobs == 4 + LOOKAHEAD
+    assert jobs == 4
 
 
 def test_a_full_batch_of_one_size_leaves_room_for_another() -> None:
     place = room(rows=8)
     place.fill(LARGE, 2)
-    place.fill(LARGE, 2)
-    assert place.is_open
-    place.fill(NATIVE, 8)
-    assert place.is_open
+    assert not place.fits(LARGE, 1)
+    assert place.fits(NATIVE, 2)
 
 
-def test_a_job_of_more_pictures_than_fit_counts_as_one_that_waits() -> None:
+def test_a_job_of_more_pictures_than_fit_comes_once_one_of_them_does() -> None:
     place = room(rows=8)
-    for _ in range(LOOKAHEAD):
-        assert place.is_open
-        place.fill(NATIVE, 20)
-    assert not place.is_open
+    place.fill(NATIVE, 6)
+    assert place.fits(NATIVE, 2)
+    place.fill(NATIVE, 20)
+    assert not place.fits(NATIVE, 1)
 
 
 def test_only_so_many_sizes_take_turns() -> None:
     place = room()
-    for side in range(MOST_SHAPES + LOOKAHEAD):
-        assert place.is_open
-        place.fill((8, 8 + side), 1)
-    assert not place.is_open
+    for extra in range(MOST_SHAPES):
+        assert place.fits((8, 8 + extra), 2)
+        place.fill((8, 8 + extra), 1)
+    assert not place.fits((16, 8), 1)
+    assert place.fits((8, 8), 1)
