@@ -24,6 +24,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import BaseWorker
 
+from contract import leases
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
 from contract.events import publish_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
@@ -83,7 +84,7 @@ def _next_fits(queue: Queue, fits: Callable[[JobRequest], bool]) -> bool:
         return False
     job_id = queue_text(head)
     try:
-        raw = _hash(queue.connection, Job.key_for(job_id))
+        raw = read_hash(queue.connection, Job.key_for(job_id))
         return fits(job_request(restore_job(queue.connection, job_id, raw).kwargs))
     except MalformedJob:
         return True
@@ -95,7 +96,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
     connection, key = queue.connection, Job.key_for(job_id)
 
     def attempt(pipeline: Pipeline) -> Claim | None:
-        raw = _hash(pipeline, key)
+        raw = read_hash(pipeline, key)
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
@@ -112,15 +113,16 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
             return None
         execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
         job.prepare_for_execution(worker_name, pipeline)
+        leases.grant(pipeline, queue, execution)
         pipeline.hset(key, EXECUTION_FIELD, execution.id)
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         pipeline.persist(key)
         return Claim(queue, job, execution)
 
-    return _transact(connection, key, attempt)
+    return transact(connection, key, attempt)
 
 
-def _hash(connection: Redis, key: str) -> dict[Any, Any]:
+def read_hash(connection: Redis, key: str) -> dict[Any, Any]:
     """A key that holds something else is as good as none: no job stands there."""
     try:
         raw: dict[Any, Any] = connection.hgetall(key)
@@ -212,12 +214,12 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
     def attempt(pipeline: Pipeline) -> None:
         if pipeline.hget(job.key, DONE_FIELD) == execution.id.encode():
             return  # carried out before, and the answer was lost
-        if not _is_held(claim, pipeline):
+        if not is_held(claim, pipeline):
             raise ExecutionLost(f"Job {claim.job_id} moved on without this worker.")
         pipeline.multi()
         job.ended_at = now()
         write(pipeline)
-        execution.delete(job=job, pipeline=pipeline)
+        forget(claim, pipeline)
         pipeline.hdel(job.key, EXECUTION_FIELD)
         pipeline.hset(job.key, DONE_FIELD, execution.id)
         pipeline.hincrby(worker_key, counter, 1)
@@ -226,7 +228,7 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
         pipeline.hincrbyfloat(worker_key, "total_working_time", worked)
         publish_end(pipeline, claim.job_id)
 
-    _transact(claim.queue.connection, job.key, attempt)
+    transact(claim.queue.connection, job.key, attempt)
     claim.queue.enqueue_dependents(job)
 
 
@@ -236,14 +238,14 @@ def requeue(claims: Sequence[Claim]) -> None:
     Those that are no longer this worker's are left alone.
     """
     for claim in reversed(claims):
-        _transact(claim.queue.connection, claim.job.key, partial(_requeue, claim))
+        transact(claim.queue.connection, claim.job.key, partial(_requeue, claim))
 
 
 def _requeue(claim: Claim, pipeline: Pipeline) -> None:
-    if not _is_held(claim, pipeline):
+    if not is_held(claim, pipeline):
         return
     pipeline.multi()
-    claim.execution.delete(job=claim.job, pipeline=pipeline)
+    forget(claim, pipeline)
     pipeline.hdel(claim.job.key, EXECUTION_FIELD)
     claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
 
@@ -255,7 +257,7 @@ def cancel(connection: Redis, job_id: str) -> None:
         JobNotFound: there is no such job.
         JobEnded: it has ended already.
     """
-    worker_name = _transact(connection, Job.key_for(job_id), partial(_cancel, connection, job_id))
+    worker_name = transact(connection, Job.key_for(job_id), partial(_cancel, connection, job_id))
     if worker_name:
         send_command(connection, worker_name, "stop-job", job_id=job_id)
 
@@ -271,8 +273,11 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
         raise JobEnded(f"Job {job_id} has ended already: {STATES.get(status, status.value)}.")
     queue = Queue(job.origin, connection=connection, serializer=JSONSerializer)
     pipeline.multi()
-    if status is JobStatus.STARTED:
-        _forget_execution(job, raw.get(EXECUTION_FIELD.encode()), pipeline)
+    held_by = raw.get(EXECUTION_FIELD.encode())
+    if status is JobStatus.STARTED and held_by is not None:  # a stock worker's has none of ours
+        execution = Execution(as_text(held_by), job_id, connection, job.worker_name or "")
+        forget(Claim(queue, job, execution), pipeline)
+        pipeline.hdel(job.key, EXECUTION_FIELD)
     fields: dict[Any, Any] = {
         "status": JobStatus.CANCELED,
         "ended_at": utcformat(now()),
@@ -286,14 +291,10 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     return job.worker_name if status is JobStatus.STARTED else None
 
 
-def _forget_execution(job: Job, execution_id: bytes | str | None, pipeline: Pipeline) -> None:
-    if execution_id is None:
-        return  # a stock worker's: its own end overwrites ours
-    execution = Execution(
-        as_text(execution_id), job.id, job.connection, worker_name=job.worker_name or ""
-    )
-    execution.delete(job=job, pipeline=pipeline)
-    pipeline.hdel(job.key, EXECUTION_FIELD)
+def forget(claim: Claim, pipeline: Pipeline) -> None:
+    """Removes an execution from RQ's records and its lease from ours."""
+    claim.execution.delete(job=claim.job, pipeline=pipeline)
+    leases.drop(pipeline, claim.queue, claim.execution)
 
 
 def _register_cancelled(job: Job, pipeline: Pipeline) -> None:
@@ -304,8 +305,9 @@ def _register_cancelled(job: Job, pipeline: Pipeline) -> None:
         pipeline.zremrangebyscore(registry.key, 0, current_timestamp() - job.failure_ttl)
 
 
-def _is_held(claim: Claim, pipeline: Pipeline) -> bool:
-    status, worker, execution = pipeline.hmget(
+def is_held(claim: Claim, connection: Redis) -> bool:
+    """Whether this execution is the one that may end the job."""
+    status, worker, execution = connection.hmget(
         claim.job.key, ["status", "worker_name", EXECUTION_FIELD]
     )
     return (
@@ -315,7 +317,7 @@ def _is_held(claim: Claim, pipeline: Pipeline) -> bool:
     )
 
 
-def _transact(connection: Redis, key: str, attempt: Callable[[Pipeline], Outcome]) -> Outcome:
+def transact(connection: Redis, key: str, attempt: Callable[[Pipeline], Outcome]) -> Outcome:
     """Runs `attempt` with the key watched and carries out what it queued, again and again until
     nobody else touched the key meanwhile."""
     # redis-py's annotations know only its other form, which returns the results of EXEC.

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Event, current_thread, main_thread
 from types import FrameType
@@ -19,6 +20,7 @@ from redis import Redis
 from redis.client import Pipeline, PubSub, PubSubWorkerThread
 from rq import Queue
 from rq.command import parse_payload
+from rq.executions import Execution
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
@@ -76,7 +78,8 @@ class BatchWorker(BaseWorker):
         self._queue = queue
         self._card = worker_card
         self._metrics = metrics
-        self._cancelled: SimpleQueue[str] = SimpleQueue()
+        self._gone: SimpleQueue[tuple[Execution, Callable[[], None]]] = SimpleQueue()
+        """Executions whose job is no longer ours, and how that is counted."""
         self._stopping = Event()
         self._stopped_at = 0.0
         store = PictureStore(connection, settings.result_ttl_s)
@@ -86,7 +89,9 @@ class BatchWorker(BaseWorker):
         self._intake = Intake(
             queue, name, engine, tables, self._publisher, model_card, self._began, self._ended
         )
-        self._heartbeat = Heartbeat(self, worker_card, model_card, self._cancelled.put)
+        self._heartbeat = Heartbeat(
+            self, worker_card, model_card, self._was_cancelled, self._was_lost
+        )
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Works until a signal or RQ's `shutdown` command, then gives back what is not done.
@@ -138,8 +143,8 @@ class BatchWorker(BaseWorker):
         return not (self.engine.is_idle and self._intake.is_empty_handed)
 
     def _admit(self) -> None:
-        """Jobs that arrived join, jobs that were cancelled go."""
-        self._forget_cancelled()
+        """Jobs that arrived join, jobs that are no longer ours go."""
+        self._forget_gone()
         self._intake.take(READY_WAIT_S if self.engine.is_idle else 0.0)
         self._intake.join_ready(READY_WAIT_S if self.engine.is_idle else 0.0)
         if self._has_work and not self._heartbeat.is_suspended:
@@ -158,16 +163,23 @@ class BatchWorker(BaseWorker):
                 self._publisher.publish(*held, developed)
         self._publisher.note_progress(self._intake.shares)
 
-    def _forget_cancelled(self) -> None:
+    def _forget_gone(self) -> None:
         while True:
             try:
-                claim = self._intake.forget(self._cancelled.get_nowait())
+                execution, count = self._gone.get_nowait()
             except Empty:
                 return
+            claim = self._intake.drop(execution)
             if claim is not None:
                 self._ended(claim)
-                self._metrics.cancelled()
-                logger.info("job %s: cancelled", claim.job_id)
+                count()
+                logger.info("job %s: %s", claim.job_id, count.__name__)
+
+    def _was_cancelled(self, execution: Execution) -> None:
+        self._gone.put((execution, self._metrics.cancelled))
+
+    def _was_lost(self, execution: Execution) -> None:
+        self._gone.put((execution, self._metrics.lost))
 
     def _began(self, claim: Claim) -> None:
         self.executions[claim.execution.id] = claim.execution
@@ -236,7 +248,9 @@ class BatchWorker(BaseWorker):
         except redis.RedisError as error:
             logger.warning("job %s: could not be cancelled: %s", job_id, error)
             return
-        self._cancelled.put(job_id)
+        for execution in list(self.executions.values()):
+            if execution.job_id == job_id:
+                self._was_cancelled(execution)
 
     def _pubsub_exception_handler(
         self, exc: Exception, pubsub: PubSub, pubsub_thread: PubSubWorkerThread

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 import redis
 from rq import Queue
+from rq.executions import Execution
 
 from contract import transactions
 from contract.errors import DarkroomError, EngineFault
@@ -119,6 +120,12 @@ class Intake:
         self._engine.remove(development.keys)
         return claim
 
+    def drop(self, execution: Execution) -> Claim | None:
+        """Forgets a job, if it is still this execution's."""
+        held = self.jobs.get(str(execution.job_id))
+        is_same = held is not None and held[0].execution.id == execution.id
+        return self.forget(str(execution.job_id)) if is_same else None
+
     def spoiled(self, key: Hashable) -> Claim | None:
         """The job whose picture failed, which fails with it; None where it is gone already."""
         return self.forget(key.job_id) if isinstance(key, PictureKey) else None
@@ -176,7 +183,8 @@ class Intake:
             self._accept(*arrival)
 
     def _arrival(self, claim: Claim) -> Arrival:
-        """Whatever stands in the record, it harms no other job."""
+        """Whatever stands in the record, it harms no other job. From here on its lease is kept."""
+        self._began(claim)
         try:
             request = job_request(claim.job.kwargs)
             check(request, self._card)
@@ -191,7 +199,6 @@ class Intake:
         former = self.forget(claim.job_id)
         if former is not None:  # a sweep took it from us for dead, and it came back to us
             self._ended(former)
-        self._began(claim)
         if isinstance(development, DarkroomError):
             self._publisher.fail(claim, development)
             return

@@ -52,7 +52,7 @@ def test_an_orphan_is_found_beside_records_that_break_rqs_sweep(
     orphan = ask()
     held = transactions.take(jobs, "dead")
     assert held is not None
-    connection.zadd(jobs.started_job_registry.key, {f"{orphan}:{held.execution.id}": 1})
+    connection.zadd(f"darkroom:leases:{jobs.name}", {held.execution.composite_key: 1})
     connection.set(Job.key_for("text"), "no hash")
     connection.rpush(jobs.intermediate_queue_key, "text")
     with running(make_worker()):

@@ -1,0 +1,81 @@
+"""What dead workers leave behind goes back to the front of the queue.
+
+Each recovery is a move like any other, with the job's hash as its fence: a worker that was taken
+for dead and wakes up finds its job gone and commits nothing.
+"""
+
+import logging
+from typing import Any, cast
+
+from redis.client import Pipeline
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from contract import leases
+from contract.errors import MalformedJob
+from contract.job import restore_job
+from contract.queue import queue_text
+from contract.transactions import Claim, forget, is_held, read_hash, requeue, transact
+
+POPPED_MS = 2_000
+"""A job that was popped this long ago and not claimed since has no worker."""
+
+_STRAYS = """
+local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local strays, here = {}, {}
+for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    here[id] = true
+    redis.call('ZADD', KEYS[2], 'NX', now, id)
+    if redis.call('ZSCORE', KEYS[2], id) + ARGV[1] <= now then strays[#strays + 1] = id end
+end
+for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+    if not here[id] then redis.call('ZREM', KEYS[2], id) end
+end
+return strays
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def sweep(queue: Queue) -> list[str]:
+    """The jobs that were recovered. Safe at any time, in any number of workers."""
+    orphans = [str(lost.job_id) for lost in leases.expired(queue) if _recover(queue, lost)]
+    keys = queue.intermediate_queue_key, f"darkroom:popped:{queue.name}"
+    strays: Any = queue.connection.eval(_STRAYS, len(keys), *keys, POPPED_MS)
+    return orphans + [queue_text(stray) for stray in strays if _return(queue, stray)]
+
+
+def _recover(queue: Queue, execution: Execution) -> bool:
+    """Puts a job back whose worker let it down. False where it had moved on already."""
+    connection, job_id = queue.connection, str(execution.job_id)
+    try:
+        job = restore_job(connection, job_id, read_hash(connection, Job.key_for(job_id)))
+    except MalformedJob:
+        job = Job(job_id, connection=connection, serializer=JSONSerializer)
+    execution.worker_name = job.worker_name or ""
+    claim = Claim(queue, job, execution)
+    if is_held(claim, connection):
+        logger.warning("job %s was let down by worker %s", job_id, job.worker_name)
+        requeue([claim])
+        return True
+    with connection.pipeline() as pipeline:
+        forget(claim, pipeline)
+        pipeline.execute()
+    return False
+
+
+def _return(queue: Queue, stray: bytes) -> bool:
+    """Puts a job back that somebody popped who died before the claim."""
+    key = Job.key_for(queue_text(stray))
+
+    def attempt(pipeline: Pipeline) -> bool:
+        is_waiting = read_hash(pipeline, key).get(b"status") == JobStatus.QUEUED.encode()
+        pipeline.multi()
+        pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", stray))
+        if is_waiting:
+            pipeline.lpush(queue.key, stray)
+        return is_waiting
+
+    return transact(queue.connection, key, attempt)

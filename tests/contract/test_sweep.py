@@ -1,0 +1,113 @@
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from contract.errors import ExecutionLost
+from contract.job import JobState, read_job
+from contract.sweep import sweep
+from contract.transactions import claim, commit
+from tests.contract.conftest import Ask
+from tests.contract.samples import job_result
+from tests.contract.test_leases import held_leases, run_out, taken
+
+
+def unlock(jobs: Queue) -> None:
+    """A sweep of two seconds ago."""
+    jobs.connection.delete(f"darkroom:sweeping:{jobs.name}")
+
+
+def test_the_jobs_of_a_dead_worker_come_back_first(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    orphans, waiting = [ask() for _ in range(2)], ask()
+    claims = [taken(jobs) for _ in orphans]
+    run_out(jobs, *claims)
+    assert sorted(sweep(jobs)) == sorted(orphans)
+    assert sorted(jobs.get_job_ids()[:2]) == sorted(orphans)
+    assert jobs.get_job_ids()[2] == waiting
+    assert held_leases(jobs) == []
+    job = Job.fetch(orphans[0], connection, JSONSerializer)
+    assert job.get_executions() == []
+    assert jobs.started_job_registry.get_job_ids(cleanup=False) == []
+    assert connection.keys("rq:execution:*") == []
+
+
+def test_a_worker_that_was_taken_for_dead_commits_nothing(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    frozen = taken(jobs)
+    run_out(jobs, frozen)
+    sweep(jobs)
+    second = taken(jobs, "gpu-2")
+    with pytest.raises(ExecutionLost):
+        commit(frozen, job_result("a"))
+    commit(second, job_result("b"))
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.result == job_result("b")
+
+
+def test_the_lease_of_a_job_that_moved_on_is_swept_away(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    held = taken(jobs)
+    commit(held, job_result("a"))
+    run_out(jobs, held)  # left behind
+    assert sweep(jobs) == []
+    assert held_leases(jobs) == []
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.state is JobState.SUCCEEDED
+
+
+def test_the_lease_of_a_record_that_is_gone_is_swept_away(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    run_out(jobs, taken(jobs))
+    connection.delete(Job.key_for(job_id))
+    assert sweep(jobs) == []
+    assert held_leases(jobs) == []
+
+
+def test_a_job_that_was_popped_and_never_claimed_comes_back(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id, waiting = ask(), ask()
+    connection.lmove(jobs.key, jobs.intermediate_queue_key, "LEFT", "RIGHT")
+    assert sweep(jobs) == []  # it may just be on its way
+    popped_key = f"darkroom:popped:{jobs.name}"
+    connection.zadd(popped_key, {job_id: 1})
+    unlock(jobs)
+    assert sweep(jobs) == [job_id]
+    assert jobs.get_job_ids() == [job_id, waiting]
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+    unlock(jobs)
+    sweep(jobs)
+    assert connection.zcard(popped_key) == 0
+
+
+def test_what_is_no_job_leaves_the_intermediate_list(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    connection.set(Job.key_for("text"), "no hash")
+    strays = [b"text", b"\xff\xfe"]
+    connection.rpush(jobs.intermediate_queue_key, *strays)
+    connection.zadd(f"darkroom:popped:{jobs.name}", dict.fromkeys(strays, 1))
+    assert sweep(jobs) == []
+    assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_a_claim_at_the_moment_of_the_sweep_is_one_or_the_other(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    connection.lmove(jobs.key, jobs.intermediate_queue_key, "LEFT", "RIGHT")
+    connection.zadd(f"darkroom:popped:{jobs.name}", {job_id: 1})
+    assert claim(jobs, job_id, "gpu-1") is not None
+    assert sweep(jobs) == []
+    assert jobs.get_job_ids() == []
