@@ -10,6 +10,7 @@ from torch import Tensor
 
 from contract.errors import EngineFault, GenerationError, OutOfMemory
 from worker.engine import noise
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import Conditioning
 from worker.engine.guidance import guide
 from worker.engine.model import Model, Shape
@@ -35,6 +36,7 @@ class Row:
     generator: torch.Generator
     program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
     latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
+    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
 
@@ -50,20 +52,27 @@ class Row:
 def make_row(
     model: Model, picture: Picture, conditional: Conditioning, unconditional: Conditioning | None
 ) -> Row:
-    """A picture at its start: pure noise of its own seed."""
-    height, width = model.shape(picture.width, picture.height)
+    """A picture at its start: pure noise of its own seed, or where it was interrupted."""
+    size = (model.latent_channels, *model.shape(picture.width, picture.height))
     source = noise.generator(picture.seed)
-    latents = torch.zeros(HISTORY, model.latent_channels, height, width)
-    first = noise.draw(source, model.latent_channels, height, width)
-    latents[0] = first * picture.table.init_noise_sigma
+    state = picture.start or _beginning(source, picture, size)
+    source.set_state(state.generator)
     return Row(
         picture=picture,
         conditional=conditional,
         unconditional=unconditional,
         generator=source,
         program=picture.table.program(model.device),
-        latents=latents.to(model.device),
+        latents=state.latents.to(model.device),
+        outputs=state.outputs.to(model.device),
+        step=state.step,
     )
+
+
+def _beginning(source: torch.Generator, picture: Picture, size: tuple[int, int, int]) -> Checkpoint:
+    latents = torch.zeros(HISTORY, *size)
+    latents[0] = noise.draw(source, *size) * picture.table.init_noise_sigma
+    return Checkpoint(0, latents, torch.zeros_like(latents), source.get_state())
 
 
 class Batch:
@@ -89,10 +98,17 @@ class Batch:
 
     def join(self, new: Sequence[Row]) -> None:
         """All of them, or none where the device has no room for them and raises."""
-        fresh = torch.zeros(len(new), *self._outputs.shape[1:], device=self._model.device)
         latents = torch.cat([self._latents, *(row.latents[None] for row in new)])
-        outputs = torch.cat([self._outputs, fresh])
+        outputs = torch.cat([self._outputs, *(row.outputs[None] for row in new)])
         self._lay_out([*self.rows, *new], latents, outputs)
+
+    def checkpoints(self) -> dict[Hashable, Checkpoint]:
+        """Where each picture is; one copy from the device for all of them."""
+        latents, outputs = self._latents.cpu(), self._outputs.cpu()
+        return {
+            row.picture.key: Checkpoint(row.step, past, answers, row.generator.get_state())
+            for row, past, answers in zip(self.rows, latents, outputs, strict=True)
+        }
 
     def leave(self, keys: set[Hashable]) -> list[Row]:
         """Takes out the pictures named, done or not; their rows come back with their latents."""

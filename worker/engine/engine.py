@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contract.errors import GenerationError, NotFinite
 from worker.engine.batch import Batch, Row, fault, make_row
 from worker.engine.budget import RowBudget
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.decode import decode
 from worker.engine.model import Model, Shape
@@ -65,6 +66,14 @@ class Engine:
     def progress(self) -> dict[Hashable, float]:
         """How far each running picture is, from 0 to 1."""
         return {row.picture.key: row.step / len(row.picture.table) for row in self._rows()}
+
+    def checkpoints(self) -> dict[Hashable, Checkpoint]:
+        """Where each running picture is, to be resumed here or elsewhere."""
+        return {
+            key: checkpoint
+            for batch in self._batches.values()
+            for key, checkpoint in batch.checkpoints().items()
+        }
 
     def step(self) -> StepReport:
         """One denoising step of one shape; what is finished comes back."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from contract.errors import BadCheckpoint
+from worker.engine.fingerprint import fingerprint
 
 Shape = tuple[int, int]
 """Height and width of a picture in latent space."""
@@ -37,6 +38,7 @@ class Model:
     unet: UNet2DConditionModel
     vae: AutoencoderKL
     scheduler_config: dict[str, Any]
+    fingerprint: str  # of the files
 
     @property
     def latent_channels(self) -> int:
@@ -103,6 +105,7 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
         unet=_load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval(),
         vae=_load_module(AutoencoderKL, path, "vae", dtype).to(device).eval(),
         scheduler_config=_scheduler_config(path),
+        fingerprint=fingerprint(path),
     )
     _check_unet(path, model)
     _check_tokenizer(path, model)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import GenerationError
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.sampler import SamplerTable
 
 
@@ -27,6 +28,7 @@ class Picture:
     width: int  # pixels
     height: int  # pixels
     table: SamplerTable
+    start: Checkpoint | None = None  # where it goes on; from noise if None
 
     @property
     def is_guided(self) -> bool:

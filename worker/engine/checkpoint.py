@@ -1,0 +1,66 @@
+"""A half-developed picture as bytes: what another engine needs to go on from the same step.
+
+A picture that is resumed equals one that never was interrupted, since a step depends on nothing
+else: the last latents and model outputs, how many steps are done, and the state of the picture's
+own generator. What the steps are made of stands in the fingerprint.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from worker.engine.model import Model
+from worker.engine.sampler import SamplerTable
+
+VERSION = 1
+"""Changes whenever a step would compute something else from the same state."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """All tensors are on the CPU."""
+
+    step: int  # model evaluations done
+    latents: Tensor  # [HISTORY, channels, h, w] float32, newest first
+    outputs: Tensor  # [HISTORY, channels, h, w] float32, newest first
+    generator: Tensor  # [bytes] uint8, the state of the picture's generator
+
+    def to_bytes(self, fingerprint: bytes) -> bytes:
+        """As a safetensors file."""
+        return save(
+            {
+                "step": torch.tensor(self.step),
+                "latents": self.latents.contiguous(),
+                "outputs": self.outputs.contiguous(),
+                "generator": self.generator,
+                "fingerprint": torch.frombuffer(bytearray(fingerprint), dtype=torch.uint8),
+            }
+        )
+
+
+def read_checkpoint(content: bytes, fingerprint: bytes) -> Checkpoint | None:
+    """What `to_bytes` wrote; None where it is damaged, or was made by another model, sampler table
+    or engine than the fingerprint names: the picture then starts over."""
+    try:
+        tensors = load(content)
+        if bytes(tensors["fingerprint"].tolist()) != fingerprint:
+            return None
+        return Checkpoint(
+            step=int(tensors["step"]),
+            latents=tensors["latents"],
+            outputs=tensors["outputs"],
+            generator=tensors["generator"],
+        )
+    except (SafetensorError, KeyError, ValueError):
+        return None
+
+
+def fingerprint_of(model: Model, table: SamplerTable) -> bytes:
+    """Names all that the steps of a picture follow from, but for its own request."""
+    digest = hashlib.sha256(f"{VERSION} {model.fingerprint} {model.dtype}".encode())
+    digest.update(table.program(torch.device("cpu")).numpy().tobytes())
+    return digest.digest()
