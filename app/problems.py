@@ -36,6 +36,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.NotFinite.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.OutOfMemory.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.EngineFault.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.WorkerLost.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.MalformedJob.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     DarkroomError.code: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -28,6 +28,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.NotFinite: "It became NaN or infinite.",
     errors.OutOfMemory: "The device ran out of memory on this picture alone.",
     errors.EngineFault: "The engine failed on this picture.",
+    errors.WorkerLost: "3 workers died of it, the last one while it ran alone.",
     errors.MalformedJob: "The record of job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 cannot be read.",
 }
 FIELDS: Mapping[type[DarkroomError], str] = {

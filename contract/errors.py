@@ -24,6 +24,7 @@ DarkroomError
 │   ├── NotFinite             not_finite
 │   ├── OutOfMemory           out_of_memory
 │   ├── EngineFault           engine_fault
+│   ├── WorkerLost            worker_lost
 │   └── MalformedJob          malformed_job
 ├── StartupError              a sentence for the operator; the process does not start
 │   ├── BadSetting            bad_setting
@@ -169,6 +170,11 @@ class OutOfMemory(GenerationError):
 class EngineFault(GenerationError):
     code = "engine_fault"
     title = "The engine failed on this picture"
+
+
+class WorkerLost(GenerationError):
+    code = "worker_lost"
+    title = "Workers died of this job"
 
 
 class MalformedJob(GenerationError):

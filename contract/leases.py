@@ -14,6 +14,9 @@ from rq import Queue
 from rq.executions import Execution
 from rq.utils import as_text
 
+EXECUTION_FIELD = "execution_id"
+"""A field of ours in RQ's hash of a job: the one execution that may end it."""
+
 LEASE_TTL_MS = 8_000
 GUARD_MS = 3_000
 """After an outage of Redis all leases have run out at once, of the living too: nobody sweeps for

@@ -5,6 +5,7 @@ for dead and wakes up finds its job gone and commits nothing.
 """
 
 import logging
+from contextlib import suppress
 from typing import Any, cast
 
 from redis.client import Pipeline
@@ -14,10 +15,22 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from contract import leases
-from contract.errors import MalformedJob
+from contract.checkpoints import steps_done
+from contract.errors import ExecutionLost, MalformedJob, WorkerLost
 from contract.job import restore_job
 from contract.queue import queue_text
-from contract.transactions import Claim, forget, is_held, read_hash, requeue, transact
+from contract.transactions import (
+    STRIKE_STEPS_FIELD,
+    STRIKES_FIELD,
+    STRIKES_UNTIL_ALONE,
+    Claim,
+    fail,
+    forget,
+    is_held,
+    read_hash,
+    requeue,
+    transact,
+)
 
 POPPED_MS = 2_000
 """A job that was popped this long ago and not claimed since has no worker."""
@@ -56,14 +69,27 @@ def _recover(queue: Queue, execution: Execution) -> bool:
         job = Job(job_id, connection=connection, serializer=JSONSerializer)
     execution.worker_name = job.worker_name or ""
     claim = Claim(queue, job, execution)
-    if is_held(claim, connection):
-        logger.warning("job %s was let down by worker %s", job_id, job.worker_name)
-        requeue([claim])
-        return True
+    with suppress(ExecutionLost):  # it ended at this moment
+        if is_held(claim, connection):
+            logger.warning("job %s was let down by worker %s", job_id, job.worker_name)
+            _strike(claim)
+            return True
     with connection.pipeline() as pipeline:
         forget(claim, pipeline)
         pipeline.execute()
     return False
+
+
+def _strike(claim: Claim) -> None:
+    """A worker's death is not a job's fault, as long as the job gets on from worker to worker."""
+    connection, key = claim.queue.connection, claim.job.key
+    before, former_steps = connection.hmget(key, [STRIKES_FIELD, STRIKE_STEPS_FIELD])
+    steps = steps_done(connection, claim.job_id)
+    strikes = int(before or 0) + (steps <= int(former_steps or 0))
+    if strikes > STRIKES_UNTIL_ALONE:
+        fail(claim, WorkerLost(f"{strikes} workers died of it, the last one while it ran alone."))
+    else:
+        requeue([claim], {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps})
 
 
 def _return(queue: Queue, stray: bytes) -> bool:

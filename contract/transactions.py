@@ -6,7 +6,7 @@ of ours stand in the same hash: `execution_id` names the one execution that may 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -25,15 +25,21 @@ from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import BaseWorker
 
 from contract import leases
+from contract.checkpoints import drop_checkpoint
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
 from contract.events import publish_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
+from contract.leases import EXECUTION_FIELD
 from contract.queue import job_request, queue_text
 from contract.request import JobRequest
 from contract.workers import WORKER_TTL_S
 
-EXECUTION_FIELD = "execution_id"
 DONE_FIELD = "done_by"
+STRIKES_FIELD = "strikes"
+STRIKE_STEPS_FIELD = "strike_steps"
+
+STRIKES_UNTIL_ALONE = 2
+"""A job that so many workers died of runs alone; the next one that dies of it is the last."""
 
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
@@ -53,6 +59,7 @@ class Claim:
     queue: Queue
     job: Job
     execution: Execution
+    strikes: int = 0  # workers that died while they held it, without any progress
 
     @property
     def job_id(self) -> str:
@@ -117,7 +124,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         pipeline.hset(key, EXECUTION_FIELD, execution.id)
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         pipeline.persist(key)
-        return Claim(queue, job, execution)
+        return Claim(queue, job, execution, int(raw.get(STRIKES_FIELD.encode(), 0)))
 
     return transact(connection, key, attempt)
 
@@ -220,7 +227,8 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
         job.ended_at = now()
         write(pipeline)
         forget(claim, pipeline)
-        pipeline.hdel(job.key, EXECUTION_FIELD)
+        drop_checkpoint(pipeline, claim.job_id)
+        pipeline.hdel(job.key, EXECUTION_FIELD, STRIKES_FIELD, STRIKE_STEPS_FIELD)
         pipeline.hset(job.key, DONE_FIELD, execution.id)
         pipeline.hincrby(worker_key, counter, 1)
         pipeline.expire(worker_key, WORKER_TTL_S)  # or a record that expired stays for ever
@@ -232,21 +240,27 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
     claim.queue.enqueue_dependents(job)
 
 
-def requeue(claims: Sequence[Claim]) -> None:
+def requeue(claims: Sequence[Claim], fields: Mapping[str, int] | None = None) -> None:
     """Puts jobs back at the front of their queue, in their old order, with no retry used up.
 
     Those that are no longer this worker's are left alone.
+
+    Args:
+        claims: what to give back.
+        fields: what to note in the jobs' hashes along with it.
     """
     for claim in reversed(claims):
-        transact(claim.queue.connection, claim.job.key, partial(_requeue, claim))
+        transact(claim.queue.connection, claim.job.key, partial(_requeue, claim, fields or {}))
 
 
-def _requeue(claim: Claim, pipeline: Pipeline) -> None:
+def _requeue(claim: Claim, fields: Mapping[str, int], pipeline: Pipeline) -> None:
     if not is_held(claim, pipeline):
         return
     pipeline.multi()
     forget(claim, pipeline)
     pipeline.hdel(claim.job.key, EXECUTION_FIELD)
+    for field, value in fields.items():
+        pipeline.hset(claim.job.key, field, value)
     claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
 
 
@@ -287,6 +301,7 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     pipeline.lrem(queue.key, 0, job_id)
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
     _register_cancelled(job, pipeline)
+    drop_checkpoint(pipeline, job_id)
     publish_end(pipeline, job_id)
     return job.worker_name if status is JobStatus.STARTED else None
 

@@ -30,6 +30,7 @@ from contract.errors import JobEnded, JobNotFound
 from contract.pictures import PictureStore
 from contract.transactions import Claim
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
+from worker.checkpoints import Checkpointer
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
 from worker.heartbeat import Heartbeat
@@ -88,6 +89,9 @@ class BatchWorker(BaseWorker):
         )
         self._intake = Intake(
             queue, name, engine, tables, self._publisher, model_card, self._began, self._ended
+        )
+        self._checkpointer = Checkpointer(
+            connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
         )
         self._heartbeat = Heartbeat(
             self, worker_card, model_card, self._was_cancelled, self._was_lost
@@ -162,6 +166,7 @@ class BatchWorker(BaseWorker):
             if held is not None:
                 self._publisher.publish(*held, developed)
         self._publisher.note_progress(self._intake.shares)
+        self._checkpointer.note(self._intake.jobs)
 
     def _forget_gone(self) -> None:
         while True:
@@ -190,6 +195,7 @@ class BatchWorker(BaseWorker):
     def _hand_back(self) -> None:
         """Finishes what is being published and puts the rest back at the front of the queue."""
         self._intake.close()
+        self._checkpointer.close(self._intake.jobs)
         self._publisher.close()
         unfinished = [claim for claim, _ in self._intake.jobs.values()]
         try:

@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from PIL import Image
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
 from contract.request import JobRequest
+from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
+from worker.engine.model import Model
 from worker.engine.picture import Developed, Picture, rows_of
 from worker.engine.sampler import SamplerTable
 
@@ -27,9 +29,26 @@ class PictureKey(NamedTuple):
 class Development:
     """Collects the pictures of one job until all are stored. Safe for several threads."""
 
-    def __init__(self, job_id: str, request: JobRequest):
+    def __init__(
+        self,
+        job_id: str,
+        request: JobRequest,
+        begun: Mapping[int, bytes] | None = None,
+        *,
+        is_suspect: bool = False,
+    ):
+        """
+        Args:
+            begun: the checkpoints of those pictures that another worker began, by their number.
+            is_suspect: whether workers died of it, so that it runs alone.
+        """
         self.job_id = job_id
         self.request = request
+        self.is_suspect = is_suspect
+        self.fingerprint = b""
+        """Of what its steps are made of; known once the pictures are."""
+        self._begun = begun or {}
+        self._evaluations = 0  # of one picture
         self._taken_at = time.perf_counter()
         accepted_at = identity.created_at(job_id)
         self.queue_s = 0.0 if accepted_at is None else max(0.0, time.time() - accepted_at)
@@ -48,9 +67,17 @@ class Development:
         """Rows that the pictures take which the engine still owes."""
         return rows_of(self.request.guidance) * len(self.undeveloped)
 
-    def pictures(self, table: SamplerTable) -> list[Picture]:
-        """One for each image asked for; picture n has the seed `seed + n`."""
+    @property
+    def developed_steps(self) -> int:
+        """Model evaluations of the pictures that are developed."""
+        return self._evaluations * (self.request.images - len(self.undeveloped))
+
+    def pictures(self, table: SamplerTable, model: Model) -> list[Picture]:
+        """One for each image asked for; picture n has the seed `seed + n`. Those that were begun
+        with the same model and table go on from where they were."""
         request = self.request
+        self.fingerprint = fingerprint_of(model, table)
+        self._evaluations = len(table)
         return [
             Picture(
                 key=key,
@@ -61,9 +88,14 @@ class Development:
                 width=request.width,
                 height=request.height,
                 table=table,
+                start=self._start(key.n),
             )
             for key in self.keys
         ]
+
+    def _start(self, n: int) -> Checkpoint | None:
+        content = self._begun.get(n)
+        return None if content is None else read_checkpoint(content, self.fingerprint)
 
     def share(self, running: dict[Hashable, float]) -> float:
         """How far the whole job is, from 0 to 1, given how far its running pictures are."""

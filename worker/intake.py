@@ -12,11 +12,12 @@ from rq import Queue
 from rq.executions import Execution
 
 from contract import transactions
+from contract.checkpoints import read_checkpoint_of
 from contract.errors import DarkroomError, EngineFault
 from contract.queue import job_request
 from contract.request import JobRequest
 from contract.resolution import check
-from contract.transactions import Claim
+from contract.transactions import STRIKES_UNTIL_ALONE, Claim
 from contract.workers import ModelCard
 from worker.development import Development, PictureKey
 from worker.engine.engine import Engine
@@ -67,6 +68,8 @@ class Intake:
             SimpleQueue()
         )
         self._unready = 0
+        self._lonely: tuple[Development, SamplerTable] | None = None
+        """A suspect that waits until it is alone."""
         self._pause_s = FIRST_PAUSE_S
         self._resume_at = 0.0
         self.jobs: dict[str, tuple[Claim, Development]] = {}
@@ -74,17 +77,23 @@ class Intake:
 
     @property
     def is_empty_handed(self) -> bool:
-        """Whether nothing is done aside that may still bring the engine a job."""
-        return self._unready == 0 and self._asked is None
+        """Whether nothing is on its way, or waiting, that will still bring the engine a job."""
+        return self._unready == 0 and self._asked is None and self._lonely is None
 
     def take(self, wait_s: float = 0.0) -> None:
         """Lets in the jobs that have come; waits up to `wait_s` where they are on their way."""
+        if self._lonely is not None and len(self.jobs) == 1:
+            lonely, self._lonely = self._lonely, None
+            self._join(*lonely)
         if self._asked is not None and futures.wait([self._asked], wait_s).done:
             asked, self._asked = self._asked, None
             self._let_in(asked)
 
     def ask(self) -> None:
-        """Has the queue asked for jobs that fit, unless it is asked already."""
+        """Has the queue asked for jobs that fit, unless it is asked already, or a suspect is here
+        that wants no company."""
+        if any(development.is_suspect for _, development in self.jobs.values()):
+            return
         if self._asked is None and time.perf_counter() >= self._resume_at:
             self._asked = self._asking.submit(self._ask, self._room())
 
@@ -116,6 +125,8 @@ class Intake:
         held = self.jobs.pop(job_id, None)
         if held is None:
             return None
+        if self._lonely is not None and self._lonely[0] is held[1]:
+            self._lonely = None
         claim, development = held
         self._engine.remove(development.keys)
         return claim
@@ -172,6 +183,8 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
+                    if development.is_suspect:
+                        break
                     room.fill(self._shape(development.request), development.rows)
             self._pause_s = FIRST_PAUSE_S
         except Exception as error:  # what was claimed before it must not be lost
@@ -188,6 +201,11 @@ class Intake:
         try:
             request = job_request(claim.job.kwargs)
             check(request, self._card)
+            begun = read_checkpoint_of(self._queue.connection, claim.job_id).pictures
+            is_suspect = claim.strikes >= STRIKES_UNTIL_ALONE
+            return claim, Development(claim.job_id, request, begun, is_suspect=is_suspect)
+        except redis.RedisError as error:
+            logger.warning("job %s starts over: %s", claim.job_id, error)
             return claim, Development(claim.job_id, request)
         except DarkroomError as error:
             return claim, error
@@ -213,7 +231,10 @@ class Intake:
         future.add_done_callback(lambda done: self._ready.put((claim, development, _outcome(done))))
 
     def _join(self, development: Development, table: SamplerTable) -> None:
-        for picture in development.pictures(table):
+        if development.is_suspect and len(self.jobs) > 1:
+            self._lonely = development, table
+            return
+        for picture in development.pictures(table, self._engine.model):
             self._engine.add(picture)
 
     def _pause(self, error: Exception) -> None:

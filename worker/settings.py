@@ -62,6 +62,17 @@ class WorkerSettings(CommonSettings):
     encode_threads: Annotated[
         int, Field(ge=1, le=64, description="Threads that write PNGs and talk to Redis.")
     ] = 2
+    checkpoint_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Least seconds between checkpoints of the running pictures; 0 for none. "
+            "They come less often where they would cost more than a hundredth of the time.",
+        ),
+    ] = 0.5
+    checkpoint_mb: Annotated[
+        int, Field(ge=0, description="Most megabytes of checkpoints that a worker keeps in Redis.")
+    ] = 256
     metrics_host: Annotated[
         str, Field(description="Address that the worker's /metrics listens on.")
     ] = "127.0.0.1"

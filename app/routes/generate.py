@@ -54,6 +54,7 @@ RESPONSES = (
         errors.NotFinite,
         errors.OutOfMemory,
         errors.EngineFault,
+        errors.WorkerLost,
     )
 )
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)

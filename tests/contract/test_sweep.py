@@ -4,10 +4,11 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.errors import ExecutionLost
 from contract.job import JobState, read_job
 from contract.sweep import sweep
-from contract.transactions import claim, commit
+from contract.transactions import STRIKES_UNTIL_ALONE, claim, commit, requeue
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_result
 from tests.contract.test_leases import held_leases, run_out, taken
@@ -111,3 +112,50 @@ def test_a_claim_at_the_moment_of_the_sweep_is_one_or_the_other(
     assert claim(jobs, job_id, "gpu-1") is not None
     assert sweep(jobs) == []
     assert jobs.get_job_ids() == []
+
+
+def lose(jobs: Queue, steps: int) -> None:
+    """A worker takes the job, gets as far as `steps`, and dies."""
+    held = taken(jobs)
+    write_checkpoints(jobs.connection, {(held.job_id, held.execution.id): JobCheckpoint(steps, {})})
+    run_out(jobs, held)
+    unlock(jobs)
+    sweep(jobs)
+
+
+def test_a_job_that_kills_three_workers_without_progress_fails(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    for _ in range(STRIKES_UNTIL_ALONE):
+        lose(jobs, steps=0)
+    suspect = taken(jobs)
+    assert suspect.strikes == STRIKES_UNTIL_ALONE  # so it runs alone
+    run_out(jobs, suspect)
+    unlock(jobs)
+    sweep(jobs)
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.error is not None
+    assert record.error.code == "worker_lost"
+
+
+def test_a_job_that_gets_on_outlives_any_number_of_workers(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    for worker in range(1, 10):
+        lose(jobs, steps=worker)
+    last = taken(jobs)
+    assert last.strikes == 0
+    commit(last, job_result("a"))
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.state is JobState.SUCCEEDED
+
+
+def test_a_stop_in_order_is_no_strike(jobs: Queue, ask: Ask) -> None:
+    ask()
+    for _ in range(4):
+        requeue([taken(jobs)])
+    assert taken(jobs).strikes == 0

@@ -1,0 +1,110 @@
+"""What one worker began, another one finishes."""
+
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+
+from contract.checkpoints import checkpoint_key, steps_done
+from contract.job import JobState
+from tests.reference import Wish, develop
+from tests.waiting import job_in, until
+from tests.worker.conftest import Ask, running
+from tests.worker.test_batch_worker import assert_same_picture, pixels
+from worker.batch_worker import BatchWorker
+from worker.engine.engine import Engine
+from worker.engine.picture import StepReport
+
+STEPS = 150
+
+
+def steps_taken(worker: BatchWorker) -> float:
+    value = worker._metrics.registry.get_sample_value("darkroom_steps_total")
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_stopped_job_goes_on_where_it_was(
+    make_worker: Callable[[], BatchWorker],
+    ask: Ask,
+    connection: Redis,
+    engine: Engine,
+    is_kept: bool,
+) -> None:
+    job_id = ask(steps=STEPS, sampler="dpmpp_2m_sde", seed=4)
+    first, second = make_worker(), make_worker()
+    if not is_kept:
+        for worker in (first, second):
+            worker._checkpointer._interval_s = 0
+    with running(first):
+        until(lambda: any(share > 0.3 for share in first.engine.progress().values()))
+    with running(second):
+        record = job_in(connection, job_id)
+    assert record.state is JobState.SUCCEEDED
+    expected = develop(engine.model, Wish("dpmpp_2m_sde", STEPS, seed=4)).pixels[0]
+    assert_same_picture(pixels(connection, record), expected)
+    wasted = steps_taken(first) + steps_taken(second) - STEPS
+    assert (wasted == 0) is is_kept
+    assert not connection.exists(checkpoint_key(job_id))
+
+
+def test_a_running_job_is_checkpointed_now_and_then(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    job_id = ask(steps=STEPS, images=2)
+    first = until(lambda: steps_done(connection, job_id))
+    until(lambda: steps_done(connection, job_id) > first)
+
+
+def test_a_checkpoint_that_cannot_be_read_costs_no_job(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    worker._heartbeat.is_suspended = True
+    job_id = ask(steps=3)
+    connection.hset(checkpoint_key(job_id), mapping={"steps": 2, "0": b"garbage"})
+    assert job_in(connection, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_suspect_runs_alone(
+    worker: BatchWorker,
+    ask: Ask,
+    jobs: Queue,
+    connection: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    company: set[frozenset[str]] = set()
+    step = worker.engine.step
+
+    def noted_step() -> StepReport:
+        report = step()
+        company.add(frozenset(key.job_id for key in worker.engine.progress()))
+        return report
+
+    monkeypatch.setattr(worker.engine, "step", noted_step)
+    before = ask(steps=60)
+    job_in(connection, before, JobState.RUNNING)
+    with connection.pipeline() as pipeline:
+        suspect = ask(steps=20)
+        pipeline.hset(Job.key_for(suspect), "strikes", 2)
+        pipeline.execute()
+    after = ask(steps=20)
+    for job_id in (before, suspect, after):
+        assert job_in(connection, job_id).state is JobState.SUCCEEDED
+    assert {suspect} in company
+    assert all(len(together) == 1 for together in company if suspect in together)
+
+
+def test_the_bound_on_bytes_keeps_the_oldest_jobs(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    old = ask(steps=STEPS, seed=1)
+    until(lambda: steps_done(connection, old))
+    worker._checkpointer._most_bytes = connection.hstrlen(checkpoint_key(old), "0")
+    new = ask(steps=STEPS, seed=2)
+    until(lambda: len(worker.engine.progress()) == 2)
+    before = steps_done(connection, old)
+    until(lambda: steps_done(connection, old) > before)
+    assert steps_done(connection, new) == 0

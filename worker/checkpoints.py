@@ -1,0 +1,102 @@
+"""Keeps what is half developed where another worker finds it: as often as it costs next to nothing.
+
+The engine's loop only copies the batch from the device; a thread does the rest.
+"""
+
+import logging
+import time
+from collections.abc import Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import redis
+from redis import Redis
+
+from contract.checkpoints import JobCheckpoint, write_checkpoints
+from contract.transactions import Claim
+from worker.development import Development, PictureKey
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.engine import Engine
+
+MOST_COST = 0.01
+"""Share of the loop's time that copying may take."""
+
+logger = logging.getLogger(__name__)
+
+Jobs = Mapping[str, tuple[Claim, Development]]
+
+
+@dataclass(slots=True)
+class _State:
+    """One job at one moment."""
+
+    execution_id: str
+    fingerprint: bytes
+    steps: int
+    pictures: dict[int, Checkpoint] = field(default_factory=dict)
+
+
+class Checkpointer:
+    """Writes checkpoints of the running pictures, at least `interval_s` apart; 0 for none."""
+
+    def __init__(self, connection: Redis, engine: Engine, interval_s: float, most_bytes: int):
+        self._connection = connection
+        self._engine = engine
+        self._interval_s = interval_s
+        self._most_bytes = most_bytes
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._writing: Future[None] | None = None
+        self._next_at = 0.0
+
+    def note(self, jobs: Jobs) -> None:
+        """Has a checkpoint written if it is time for one; never waits for Redis."""
+        busy = self._writing is not None and not self._writing.done()
+        if self._interval_s == 0 or busy or time.perf_counter() < self._next_at:
+            return
+        began = time.perf_counter()
+        states = _states(jobs, self._engine.checkpoints())
+        taken_s = time.perf_counter() - began
+        self._next_at = began + max(self._interval_s, taken_s / MOST_COST)
+        self._writing = self._pool.submit(self._write, states)
+
+    def close(self, jobs: Jobs) -> None:
+        """Writes a last one, for whoever goes on with the jobs."""
+        if self._interval_s > 0:
+            self._pool.submit(self._write, _states(jobs, self._engine.checkpoints()))
+        self._pool.shutdown()
+
+    def _write(self, states: Mapping[str, _State]) -> None:
+        try:
+            write_checkpoints(self._connection, self._packed(states))
+        except redis.RedisError as error:
+            logger.warning("no checkpoint: %s", error)
+        except Exception:
+            logger.exception("no checkpoint")
+
+    def _packed(self, states: Mapping[str, _State]) -> dict[tuple[str, str], JobCheckpoint]:
+        """The oldest jobs first, up to the bound."""
+        packed = {}
+        room = self._most_bytes
+        for job_id, state in states.items():
+            pictures = {
+                n: picture.to_bytes(state.fingerprint) for n, picture in state.pictures.items()
+            }
+            room -= sum(len(content) for content in pictures.values())
+            if room < 0:
+                break
+            packed[job_id, state.execution_id] = JobCheckpoint(state.steps, pictures)
+        return packed
+
+
+def _states(jobs: Jobs, pictures: Mapping[Hashable, Checkpoint]) -> dict[str, _State]:
+    """The jobs that have begun."""
+    states = {
+        job_id: _State(claim.execution.id, development.fingerprint, development.developed_steps)
+        for job_id, (claim, development) in jobs.items()
+        if development.fingerprint
+    }
+    for key, picture in pictures.items():
+        if isinstance(key, PictureKey) and key.job_id in states:
+            states[key.job_id].pictures[key.n] = picture
+            states[key.job_id].steps += picture.step
+    return states
