@@ -1,0 +1,62 @@
+"""`python -m training STAGE`: one stage of the training, or all of them."""
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.device import choose_device
+from training.errors import Interrupted, TrainingError
+from training.recipe import RECIPES
+from training.stages import STAGES, Workshop, run_stage
+
+SIGNAL_EXIT = 128
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a stage; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        run_stage(options.stage, _workshop(options))
+    except Interrupted as error:
+        sys.stderr.write(f"\ntraining: {error}\n")
+        return SIGNAL_EXIT + error.signal_number
+    except TrainingError as error:
+        sys.stderr.write(f"\ntraining: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m training", description=__doc__)
+    parser.add_argument("stage", choices=["all", *STAGES])
+    parser.add_argument("--minutes", type=_positive, default=math.inf, help="end this piece then")
+    parser.add_argument("--work", type=Path, default=Path(".training"), help="never committed")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="of finished weights")
+    parser.add_argument("--recipe", choices=list(RECIPES), default="full")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
+
+
+def _workshop(options: argparse.Namespace) -> Workshop:
+    return Workshop(
+        recipe=RECIPES[options.recipe],
+        seed=options.seed,
+        work=options.work,
+        models=options.models,
+        device=choose_device(),
+        deadline=time.monotonic() + 60 * options.minutes,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

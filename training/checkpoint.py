@@ -1,0 +1,61 @@
+"""The state of an unfinished stage on disk: enough to go on as if it had never stopped."""
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.errors import TrainingError
+from training.files import write_whole
+
+STATE = "state.pt"
+
+
+@dataclass(slots=True)
+class Saved:
+    """What a step needs and no recipe says. Chance is no part of it: see `order`."""
+
+    fingerprint: str
+    step: int  # steps done
+    seconds: float  # spent on them
+    model: dict[str, Tensor]
+    average: list[Tensor]
+    optimiser: dict[str, Any]
+
+
+def save(saved: Saved, folder: Path) -> None:
+    """Replaces the folder's checkpoint, whole or not at all.
+
+    Raises:
+        TrainingError: the disk is full, or the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save({name: getattr(saved, name) for name in Saved.__slots__}, buffer)
+    write_whole(folder / STATE, buffer.getvalue())
+
+
+def load(folder: Path, fingerprint: str) -> Saved | None:
+    """The folder's checkpoint; None where there is none.
+
+    Raises:
+        TrainingError: it is damaged, or another recipe, seed or data set wrote it.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return None
+    try:
+        saved = Saved(**torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"{path} is damaged: delete it to begin this stage again; finished stages are kept."
+        ) from error
+    if saved.fingerprint != fingerprint:
+        raise TrainingError(
+            f"{path} belongs to another recipe, seed or data set ({saved.fingerprint}, but this "
+            f"run is {fingerprint}): run with what began it, or delete it to begin again."
+        )
+    return saved

@@ -1,0 +1,62 @@
+"""Files and folders that are whole or not there at all, whatever happens while they are written."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from training.errors import TrainingError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes beside `path`, waits for the disk, then renames.
+
+    Raises:
+        TrainingError: the disk is full, or the folder cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Lets `fill` write a new folder beside `folder`, then puts it in its place.
+
+    Raises:
+        TrainingError: the disk is full, or the folder cannot be written.
+    """
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        beside.mkdir(parents=True)
+        fill(beside)
+        if folder.exists():
+            folder.replace(old)
+        beside.replace(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _cannot_write(path: Path, error: OSError) -> TrainingError:
+    reason = error.strerror or str(error)
+    return TrainingError(
+        f"{path} could not be written ({reason}): make room there or choose another folder, then "
+        "run the same command again; what was finished or saved before is kept."
+    )

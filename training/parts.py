@@ -1,0 +1,78 @@
+"""Finished stages: each a folder of float16 weights, small enough to be committed.
+
+A part is written whole or not at all, with `stage.json` beside its weights: which recipe made it,
+how long that took and what was measured. A finished stage is not run again.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+from training.files import write_folder
+
+NOTE = "stage.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What stands in a part's `stage.json`."""
+
+    stage: str
+    fingerprint: str  # of recipe, seed and what the stage was built on
+    steps: int
+    seconds: float
+    measured: Mapping[str, float]
+
+
+def publish(folder: Path, finished: Finished, fill: Callable[[Path], None]) -> None:
+    """Lets `fill` write the part's files, adds the note, and puts the folder in its place.
+
+    Raises:
+        TrainingError: the disk is full, or the folder cannot be written.
+    """
+
+    def complete(beside: Path) -> None:
+        fill(beside)
+        text = json.dumps(asdict(finished), indent=2) + "\n"
+        (beside / NOTE).write_text(text, encoding="utf-8")
+
+    write_folder(folder, complete)
+
+
+def finished(folder: Path, fingerprint: str) -> Finished | None:
+    """The note of a part that this recipe made; None where the stage is still to be run.
+
+    Raises:
+        TrainingError: the part is damaged, or another recipe made it.
+    """
+    if not folder.exists():
+        return None
+    found = read_note(folder)
+    if found.fingerprint != fingerprint:
+        raise TrainingError(
+            f"{folder} was made by another recipe, seed or data set ({found.fingerprint}, but this "
+            f"run is {fingerprint}): run with what made it, or delete it to train it anew."
+        )
+    return found
+
+
+def read_note(folder: Path) -> Finished:
+    try:
+        return Finished(**_read(folder / NOTE))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"{folder} has no readable {NOTE}: delete the folder, and the next run makes it again."
+        ) from error
+
+
+def save_half(module: Any, folder: Path) -> None:
+    """A module of diffusers or transformers as float16 safetensors; the module itself changes."""
+    module.half().save_pretrained(str(folder), safe_serialization=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
