@@ -4,6 +4,8 @@ PYTHON ?= python3
 PORT ?=
 METRICS_PORT ?=
 TORCH_BACKEND ?=
+STAGE ?= all
+MINUTES ?=
 
 BIN := .venv/bin
 # The stamp of an installation holds its torch backend: where none is asked for, what is there stays.
@@ -13,7 +15,7 @@ BACKEND := $(or $(TORCH_BACKEND),$(INSTALLED_BACKEND))
 # Without a GPU the pinned torch does, which is far smaller where a CPU build can be had.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
 
-.PHONY: install run test check bench gpu-report load up clean
+.PHONY: install run test check train bench gpu-report load up clean
 
 ifneq ($(BACKEND),$(INSTALLED_BACKEND))
 .PHONY: $(INSTALLED)
@@ -46,6 +48,11 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The starter model from scratch, or one stage of it; it goes on where it was stopped.
+#   make train STAGE=vae MINUTES=60
+train: install
+	$(BIN)/python -m training $(STAGE) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: install
 	$(BIN)/python benchmarks/engine.py

@@ -2,14 +2,16 @@
 
 Read the files in this order; each is one part of the lecture.
 
-    recipe.py      every number that a stage depends on
+    recipe.py      every number that a stage depends on; recipes.py has the two sets of them
     emoji.py       openly licensed pictures: where they come from and what they are called
     data.py        the pictures rendered, cached and checked
-    tokenizer.py   words become numbers (byte-level BPE)
     loop.py        one training loop for all stages, which survives being interrupted
     vae.py         a picture becomes a small latent and comes back (the autoencoder)
-    clip.py        words and pictures meet in one space (contrastive pre-training)
-    diffusion.py   noise schedules and what the U-Net is asked to predict
+    tokenizer.py   words become numbers (byte-level BPE)
+    texts.py       what a picture may be called; variation.py: in other colours, several times
+    clip.py        words and pictures meet in one space; contrast.py: how that is trained
+    diffusion.py   noise, what the U-Net is asked to predict, and how a picture comes of it
+    latents.py     the pictures as the U-Net sees them
     unet.py        the denoiser, which turns noise and a prompt into a latent
     export.py      the parts become one StableDiffusionPipeline folder
 

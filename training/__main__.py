@@ -7,10 +7,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import diffusers
+import transformers
+
 from training.device import choose_device
 from training.errors import Interrupted, TrainingError
-from training.recipe import RECIPES
-from training.stages import STAGES, Workshop, run_stage
+from training.recipes import RECIPES
+from training.stages import STAGES, run_stage
+from training.workshop import Workshop
 
 SIGNAL_EXIT = 128
 
@@ -18,6 +22,7 @@ SIGNAL_EXIT = 128
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a stage; returns the exit code."""
     options = _parser().parse_args(arguments)
+    _quiet_libraries()
     try:
         run_stage(options.stage, _workshop(options))
     except Interrupted as error:
@@ -27,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"\ntraining: {error}\n")
         return 1
     return 0
+
+
+def _quiet_libraries() -> None:
+    """Their own bars would stand between ours."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,6 +23,8 @@ from training.sources import EmojiSet, Package
 
 NPM_TIMEOUT_S = 300
 VARIATION_SELECTOR = "fe0f"
+PLAIN_SIGNS = str.maketrans({"\u2019": "'", "\u201c": None, "\u201d": None})
+"""Curly quotation marks: labels are written as a keyboard writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def read_concepts(archive: Path, recipe: DataRecipe) -> dict[str, Concept]:
             continue
         concept = Concept(
             code=normal_code(entry["hexcode"]),
-            label=entry["label"],
+            label=entry["label"].translate(PLAIN_SIGNS),
             tags=tuple(entry.get("tags", ())),
             group=group,
             subgroup=names["subgroups"][str(entry["subgroup"])],

@@ -7,14 +7,11 @@ save        every few minutes, at a signal, when the piece's time is over, at th
 """
 
 import math
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 import torch
@@ -25,6 +22,7 @@ from tqdm import tqdm
 from training import checkpoint
 from training.device import mixed_precision
 from training.errors import Interrupted, TrainingError
+from training.interruption import asked_to_stop
 from training.optimiser import Average, Trained, make_optimiser, set_rate
 from training.order import Draw, draw_of
 from training.recipe import LoopRecipe, Optimisation
@@ -39,8 +37,13 @@ class Loss:
 class Stage(Protocol):
     """What the loop needs to know of what it trains."""
 
-    name: str
-    model: nn.Module  # everything that is trained, on the device
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> nn.Module:
+        """Everything that is trained, on the device."""
+        ...
 
     def trained(self) -> list[Trained]: ...
 
@@ -112,7 +115,7 @@ def train(stage: Stage, run: Run) -> Ending:
     """
     training = _begin(stage, run)
     with (
-        _signals() as asked,
+        asked_to_stop() as asked,
         SummaryWriter(str(run.folder / "logs"), purge_step=training.step) as writer,
         _bar(training) as bar,
     ):
@@ -211,23 +214,6 @@ def _save(training: _Training) -> None:
         training.run.folder,
     )
     training.saved_at = time.monotonic()
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list that holds the signal's number once SIGINT or SIGTERM has come; a second one kills."""
-    asked: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {each: signal.signal(each, remember) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _bar(training: _Training) -> "tqdm[None]":

@@ -36,9 +36,9 @@ class Draw:
         """From 0 to 1."""
         return torch.rand(shape, generator=self.generator)
 
-    def choose(self, weights: Tensor, count: int) -> Tensor:
-        """[count] places in `weights`, each as likely as its weight says."""
-        return torch.multinomial(weights, count, replacement=True, generator=self.generator)
+    def place(self, count: int) -> int:
+        """From 0 to count - 1."""
+        return int(torch.randint(count, (), generator=self.generator))
 
 
 def draw_of(seed: int, step: int) -> Draw:

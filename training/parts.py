@@ -13,7 +13,7 @@ from typing import Any
 from training.errors import TrainingError
 from training.files import write_folder
 
-NOTE = "stage.json"
+NOTE, CONFIG = "stage.json", "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,16 @@ def read_note(folder: Path) -> Finished:
 
 
 def save_half(module: Any, folder: Path) -> None:
-    """A module of diffusers or transformers as float16 safetensors; the module itself changes."""
+    """A module of diffusers or transformers as float16 safetensors; the module itself changes.
+
+    transformers would load in the dtype that it wrote, diffusers loads in float32: so that a
+    pipeline's parts agree, the configuration says float32.
+    """
     module.half().save_pretrained(str(folder), safe_serialization=True)
+    config = _read(folder / CONFIG)
+    if "dtype" in config:
+        text = json.dumps(config | {"dtype": "float32"}, indent=2) + "\n"
+        (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,16 +1,15 @@
-"""Every number that a stage's result depends on, in one place.
+"""What a recipe says: every number that a stage's result depends on.
 
-`FULL` makes the shipped model, `TINY` runs every stage for a few steps in the tests. A recipe's
+The defaults are the shipped model's; `recipes.py` has what differs from stage to stage. A recipe's
 fingerprint stands in each checkpoint, so that no stage goes on with what another recipe began.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from training.sources import LABELS, SETS, EmojiSet, Package
+from training.sources import EmojiSet, Package
 
 FINGERPRINT_DIGITS = 16
 
@@ -74,6 +73,148 @@ class VaeRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class TextRecipe:
+    """How often a text is not just the label."""
+
+    other_name_share: float = 0.1  # a tag that belongs to this concept alone
+    template_share: float = 0.15
+    tag_share: float = 0.1  # the label and one of its tags
+    style_named_share: float = 0.7  # of the pictures whose style may be named
+    templates: tuple[str, ...] = (
+        "{a} {}",
+        "the {}",
+        "a picture of {}",
+        "a picture of {a} {}",
+        "an icon of {a} {}",
+        "{} emoji",
+        "{} symbol",
+        "a drawing of {a} {}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VariationRecipe:
+    """The same thing in another colour, or several times."""
+
+    recoloured_share: float = 0.15  # of the pictures that can be
+    repeated_share: float = 0.08
+    least_colourful: float = 0.25  # share of clear colour below which there is nothing to turn
+    colours: tuple[tuple[str, float], ...] = (  # hues in turns
+        ("red", 0.0),
+        ("orange", 0.075),
+        ("yellow", 0.135),
+        ("green", 0.34),
+        ("blue", 0.59),
+        ("purple", 0.76),
+        ("pink", 0.91),
+    )
+    other_colour_words: str = "black white brown grey gray golden rainbow silver colour color"
+    numbers: tuple[tuple[str, int], ...] = (("two", 2), ("three", 3))
+    groups: tuple[str, ...] = (
+        "smileys-emotion",
+        "animals-nature",
+        "food-drink",
+        "travel-places",
+        "activities",
+        "objects",
+    )
+    left_out_subgroups: tuple[str, ...] = ("time", "place-map", "emotion")
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationRecipe:
+    scales: tuple[float, float] = (0.8, 1.15)
+    shift: float = 0.12  # of half the side
+    tint: float = 0.12  # how far each colour's contrast is changed
+    blurred_share: float = 0.25
+    noise: float = 0.06  # at most, as a standard deviation; the pictures go from -1 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoderRecipe:
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class PictureEncoderRecipe:
+    size: int = 64  # pixels of the side, to which pictures are scaled
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    blocks: int = 2  # per level
+    norm_groups: int = 8
+    width: int = 192  # of the common space
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRecipe:
+    optimisation: Optimisation
+    held_out_style: str  # never seen in training; empty to train on all
+    text_encoder: TextEncoderRecipe = TextEncoderRecipe()
+    picture_encoder: PictureEncoderRecipe = PictureEncoderRecipe()
+    texts: TextRecipe = TextRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    variation: VariationRecipe = VariationRecipe()
+    candidates: int = 500  # among which a picture is to be found from its label
+    candidates_seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRecipe:
+    """Stable Diffusion's own."""
+
+    timesteps: int = 1000
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+
+
+PEOPLE = (
+    "family",
+    "person",
+    "person-activity",
+    "person-fantasy",
+    "person-gesture",
+    "person-resting",
+    "person-role",
+    "person-sport",
+    "person-symbol",
+)
+"""Subgroups of some 330 concepts that differ in little but hair and clothes."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnetRecipe:
+    optimisation: Optimisation
+    channels: tuple[int, ...] = (64, 128, 224)
+    attention: tuple[bool, ...] = (False, True, True)  # per level, from the finest
+    layers: int = 1
+    heads: int = 8
+    norm_groups: int = 32
+    text_rate: float = 0.1  # of the text encoder, as a share of the learning rate; 0 freezes it
+    style: str = "flat"  # what a prompt gives that names none
+    other_styles: tuple[str, ...] = ("glossy", "noto")  # given when they are named
+    styled_share: float = 0.08
+    left_out_subgroups: tuple[str, ...] = PEOPLE
+    empty_share: float = 0.1
+    most_snr: float = 5.0
+    least_snr: float = 0.3
+    schedule: ScheduleRecipe = ScheduleRecipe()
+    texts: TextRecipe = TextRecipe(style_named_share=1.0)
+    variation: VariationRecipe = VariationRecipe()
+
+
+@dataclass(frozen=True, slots=True)
+class LookRecipe:
+    """What the U-Net draws now and then while it learns; no result depends on it."""
+
+    pictures: int = 64
+    steps: int = 20
+    guidance: float = 5.0
+    seed: int = 0
+    noisy_from: int = 850  # the loss from this timestep on is watched apart
+
+
+@dataclass(frozen=True, slots=True)
 class LoopRecipe:
     """How a run is watched and saved; no result depends on it."""
 
@@ -89,6 +230,10 @@ class Recipe:
     vae: VaeRecipe
     small_vae: VaeRecipe
     small_vae_no_kl: VaeRecipe
+    clip: ClipRecipe
+    judge: ClipRecipe
+    unet: UnetRecipe
+    look: LookRecipe = field(default_factory=LookRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 
 
@@ -97,33 +242,3 @@ def fingerprint(*parts: Any) -> str:
     plain = [asdict(part) if hasattr(part, "__dataclass_fields__") else part for part in parts]
     text = json.dumps(plain, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
-
-
-SMALL_VAE = VaeRecipe(
-    Optimisation(steps=800, batch=16, learning_rate=2e-3), channels=(8, 16, 32, 64), kl_weight=1e-2
-)
-
-FULL = Recipe(
-    data=DataRecipe(sets=SETS, labels=LABELS),
-    tokenizer=TokenizerRecipe(),
-    vae=VaeRecipe(Optimisation(steps=2500, batch=16, learning_rate=2e-3)),
-    small_vae=SMALL_VAE,
-    small_vae_no_kl=replace(SMALL_VAE, kl_weight=0.0),
-)
-
-TINY_VAE = VaeRecipe(
-    Optimisation(steps=4, batch=4, learning_rate=1e-3, warmup_steps=1),
-    channels=(4, 8, 8, 8),
-    norm_groups=4,
-)
-
-TINY = Recipe(
-    data=replace(FULL.data, size=32, margin=2),
-    tokenizer=TokenizerRecipe(merges=40),
-    vae=TINY_VAE,
-    small_vae=TINY_VAE,
-    small_vae_no_kl=replace(TINY_VAE, kl_weight=0.0),
-    loop=LoopRecipe(log_steps=1, look_steps=2),
-)
-
-RECIPES: Mapping[str, Recipe] = {"full": FULL, "tiny": TINY}

@@ -1,49 +1,27 @@
 """The stages in their order: what each needs, what it makes, and when it need not run again."""
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
 from tqdm import tqdm
 
 from training import data, parts
+from training.clip import load_clip, save_clip
+from training.contrast import ClipStage
+from training.data import PictureSet
 from training.errors import TrainingError
-from training.loop import Ending, Run, Stage, train
+from training.export import export_pipeline
+from training.latents import Source, load_latents, make_latents, plan, save_latents
+from training.loop import Ending, Stage, train
 from training.order import stage_seed
-from training.recipe import Optimisation, Recipe, VaeRecipe, fingerprint
-from training.vae import VaeStage, encode, normalise_latents
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """Everything that a stage is given."""
-
-    recipe: Recipe
-    seed: int
-    work: Path  # packages, pictures, checkpoints, logs: never committed
-    models: Path  # finished weights
-    device: torch.device
-    deadline: float = math.inf  # by time.monotonic()
-
-    @property
-    def parts(self) -> Path:
-        return self.models / "parts"
-
-    def pictures(self) -> data.PictureSet:
-        return data.load_pictures(self.recipe.data, self.work / "pictures")
-
-    def run(self, stage: str, optimisation: Optimisation, mark: str) -> Run:
-        return Run(
-            optimisation=optimisation,
-            loop=self.recipe.loop,
-            fingerprint=mark,
-            seed=stage_seed(self.seed, stage),
-            device=self.device,
-            folder=self.work / stage,
-            deadline=self.deadline,
-        )
+from training.recipe import ClipRecipe, Optimisation, VaeRecipe, fingerprint
+from training.tokenizer import build_tokenizer, corpus, learn_merges, load_tokenizer, save_tokenizer
+from training.unet import Painter, UnetStage, build_unet
+from training.vae import VaeStage, encode, load_vae, normalise_latents
+from training.workshop import Workshop
 
 
 def make_pictures(shop: Workshop) -> bool:
@@ -54,6 +32,18 @@ def make_pictures(shop: Workshop) -> bool:
     pictures = data.make_pictures(shop.recipe.data, shop.work / "packages")
     data.save_pictures(pictures, shop.recipe.data, folder)
     return _say(f"data: {len(pictures)} pictures of {len(pictures.concepts)} concepts.")
+
+
+def make_tokenizer(shop: Workshop) -> bool:
+    recipe, folder, mark = shop.recipe.tokenizer, shop.parts / "tokenizer", shop.tokenizer_mark
+    if parts.finished(folder, mark):
+        return _say("tokenizer: done before.")
+    pictures = shop.pictures()
+    merges = learn_merges(corpus(pictures.concepts, pictures.styles, recipe), recipe.merges)
+    tokenizer = build_tokenizer(merges)
+    note = parts.Finished("tokenizer", mark, len(merges), 0, {"tokens": tokenizer.get_vocab_size()})
+    parts.publish(folder, note, lambda to: save_tokenizer(tokenizer, recipe.token_limit, to))
+    return _say(f"tokenizer: {tokenizer.get_vocab_size()} tokens.")
 
 
 def train_vae(shop: Workshop) -> bool:
@@ -67,7 +57,7 @@ def train_kl_pair(shop: Workshop) -> bool:
 
 
 def _train_vae(shop: Workshop, name: str, recipe: VaeRecipe) -> bool:
-    mark = fingerprint(name, recipe, shop.recipe.data, shop.seed)
+    mark = shop.vae_mark(name, recipe)
     if parts.finished(shop.parts / name, mark):
         return _say(f"{name}: done before.")
     pictures = shop.pictures()
@@ -78,8 +68,87 @@ def _train_vae(shop: Workshop, name: str, recipe: VaeRecipe) -> bool:
     if ending.is_finished:
         shown = pictures.batch(stage.seen[: recipe.normalised_on])
         normalise_latents(stage.model, encode(stage.model, shown))
-        _publish(shop, name, mark, ending, lambda folder: parts.save_half(stage.model, folder))
+        folder = shop.parts / name
+        _publish(folder, name, mark, ending, lambda to: parts.save_half(stage.model, to))
     return ending.is_finished
+
+
+def train_clip(shop: Workshop) -> bool:
+    return _train_clip(shop, "clip", shop.recipe.clip, shop.parts / "clip")
+
+
+def train_judge(shop: Workshop) -> bool:
+    """A CLIP of its own, which no other stage sees: it says whether a picture shows its label."""
+    return _train_clip(shop, "judge", shop.recipe.judge, shop.models / "judge")
+
+
+def _train_clip(shop: Workshop, name: str, recipe: ClipRecipe, folder: Path) -> bool:
+    mark = shop.clip_mark(name, recipe)
+    if parts.finished(folder, mark):
+        return _say(f"{name}: done before.")
+    tokenizer, pictures = load_tokenizer(shop.parts / "tokenizer"), shop.pictures()
+    torch.manual_seed(stage_seed(shop.seed, name))
+    stage = ClipStage(name, recipe, pictures, tokenizer, shop.device)
+    ending = _train(shop, stage, recipe.optimisation, mark)
+    if ending.is_finished:
+        _publish(folder, name, mark, ending, lambda to: save_clip(stage.model, to))
+    return ending.is_finished
+
+
+def train_unet(shop: Workshop) -> bool:
+    folder, mark = shop.parts / "unet", shop.unet_mark
+    if parts.finished(folder, mark):
+        return _say("unet: done before.")
+    stage = _unet_stage(shop)
+    ending = _train(shop, stage, shop.recipe.unet.optimisation, mark)
+    if ending.is_finished:
+        _publish(folder, "unet", mark, ending, stage.save)
+    return ending.is_finished
+
+
+def _unet_stage(shop: Workshop) -> UnetStage:
+    for part in ("vae", "clip"):
+        if not (shop.parts / part).is_dir():
+            raise TrainingError(f"The U-Net needs {part}: run `python -m training {part}` first.")
+    recipe, pictures = shop.recipe.unet, shop.pictures()
+    vae, clip = (
+        load_vae(shop.parts / "vae", shop.device),
+        load_clip(shop.parts / "clip", shop.device),
+    )
+    sources = plan(pictures, recipe)
+    latents = _latents(shop, vae, pictures, sources)
+    torch.manual_seed(stage_seed(shop.seed, "unet"))
+    width, (_, channels, size, _) = clip.text.config.hidden_size, latents.shape
+    unet = build_unet(recipe, channels, size, width).to(shop.device)
+    painter = Painter(clip.tokenizer, clip.text, unet, vae, recipe)
+    judge = shop.models / "judge"
+    return UnetStage(
+        recipe,
+        shop.recipe.look,
+        painter,
+        pictures.concepts,
+        sources,
+        latents,
+        load_clip(judge, shop.device) if judge.is_dir() else None,
+    )
+
+
+def _latents(
+    shop: Workshop, vae: AutoencoderKL, pictures: PictureSet, sources: list[Source]
+) -> Tensor:
+    recipe = shop.recipe.unet
+    kinds = recipe.style, recipe.other_styles, recipe.left_out_subgroups, recipe.variation
+    mark = fingerprint("latents", shop.vae_mark("vae", shop.recipe.vae), *kinds)
+    latents = load_latents(mark, shop.work / "latents")
+    if latents is None:
+        latents = make_latents(vae, pictures, sources, recipe)
+        save_latents(latents, mark, shop.work / "latents")
+    return latents
+
+
+def export(shop: Workshop) -> bool:
+    size = export_pipeline(shop.recipe, shop.parts, shop.models / "starter")
+    return _say(f"export: {shop.models / 'starter'} holds {size / 1e6:.1f} MB of weights.")
 
 
 def _train(shop: Workshop, stage: Stage, optimisation: Optimisation, mark: str) -> Ending:
@@ -93,11 +162,11 @@ def _train(shop: Workshop, stage: Stage, optimisation: Optimisation, mark: str) 
 
 
 def _publish(
-    shop: Workshop, name: str, mark: str, ending: Ending, fill: Callable[[Path], None]
+    folder: Path, name: str, mark: str, ending: Ending, fill: Callable[[Path], None]
 ) -> None:
     note = parts.Finished(name, mark, ending.step, round(ending.seconds), _rounded(ending.measured))
-    parts.publish(shop.parts / name, note, fill)
-    _say(f"{name}: finished after {ending.seconds / 60:.0f} minutes; see {shop.parts / name}.")
+    parts.publish(folder, note, fill)
+    _say(f"{name}: finished after {ending.seconds / 60:.0f} minutes; see {folder}.")
 
 
 def _rounded(measured: Mapping[str, float]) -> dict[str, float]:
@@ -112,8 +181,13 @@ def _say(sentence: str) -> bool:
 
 STAGES: Mapping[str, Callable[[Workshop], bool]] = {
     "data": make_pictures,
+    "tokenizer": make_tokenizer,
     "vae": train_vae,
     "kl": train_kl_pair,
+    "clip": train_clip,
+    "judge": train_judge,
+    "unet": train_unet,
+    "export": export,
 }
 """In their order. Each says whether it is finished; an unfinished one goes on at the next run."""
 

@@ -1,0 +1,133 @@
+"""Every stage for a few steps, from the command line to a pipeline that diffusers loads."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
+
+from tests.training.samples import synthetic_pictures
+from training.__main__ import main
+from training.clip import load_clip
+from training.data import PIXELS, save_pictures
+from training.errors import TrainingError
+from training.recipes import TINY
+from training.stages import STAGES, run_stage
+from training.workshop import Workshop
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `all` has run with the tiny recipe."""
+    folder = tmp_path_factory.mktemp("training")
+    save_pictures(synthetic_pictures(), TINY.data, folder / "work" / "pictures")
+    assert main(["all", *options(folder)]) == 0
+    return folder
+
+
+def options(folder: Path) -> list[str]:
+    work, models = str(folder / "work"), str(folder / "models")
+    return ["--recipe", "tiny", "--work", work, "--models", models]
+
+
+def test_the_pipeline_loads_in_diffusers_and_draws(trained: Path) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        str(trained / "models" / "starter"), local_files_only=True
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    picture = pipeline("round apple", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (32, 32, 3)
+
+
+def test_every_weight_is_float16(trained: Path) -> None:
+    files = list((trained / "models").rglob("*.safetensors"))
+    assert len(files) >= 10
+    for file in files:
+        with safe_open(file, "pt") as content:
+            kinds = {content.get_tensor(name).dtype for name in content.keys()}  # noqa: SIM118
+        assert kinds == {torch.float16}, file
+
+
+def test_a_finished_stage_says_which_recipe_made_it(trained: Path) -> None:
+    note = json.loads((trained / "models" / "parts" / "vae" / "stage.json").read_text())
+    assert note["steps"] == TINY.vae.optimisation.steps
+    assert note["fingerprint"]
+    assert note["measured"]["psnr_db"] > 0
+
+
+def test_finished_stages_are_skipped(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["all", *options(trained)]) == 0
+    said = capsys.readouterr().out
+    for stage in ("data", "tokenizer", "vae", "clip", "judge", "unet"):
+        assert f"{stage}: done before." in said
+
+
+def test_looks_and_logs_are_left_in_the_work_folder(trained: Path) -> None:
+    for stage in ("vae", "unet"):
+        assert len(list((trained / "work" / stage / "looks").glob("*.png"))) == 2
+    for stage in ("vae", "clip", "judge", "unet"):
+        assert list((trained / "work" / stage / "logs").glob("events.out.tfevents.*"))
+
+
+def test_the_judge_loads_apart_from_the_pipeline(trained: Path) -> None:
+    judge = load_clip(trained / "models" / "judge", torch.device("cpu"))
+    clip = load_clip(trained / "models" / "parts" / "clip", torch.device("cpu"))
+    assert not torch.equal(judge.text_projection.weight, clip.text_projection.weight)
+
+
+def test_the_part_of_another_seed_is_refused(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["vae", "--seed", "1", *options(trained)]) == 1
+    said = capsys.readouterr().err
+    assert "was made by another recipe, seed or data set" in said
+    assert "Traceback" not in said
+
+
+def test_a_piece_ends_when_its_time_is_over(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_stage("all", replace(shop, deadline=0.0))
+    said = capsys.readouterr().out
+    assert "vae: this piece's time is over; saved at step 1 of 4" in said
+    assert "clip" not in said
+    assert not (shop.parts / "vae").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("clip", "run `python -m training tokenizer`"),
+        ("unet", "run `python -m training vae` first"),
+        ("export", "is missing"),
+    ],
+)
+def test_a_stage_without_its_material_says_what_to_run(
+    shop: Workshop, stage: str, said: str
+) -> None:
+    with pytest.raises(TrainingError, match=said):
+        run_stage(stage, shop)
+
+
+def test_a_corrupt_cache_is_one_sentence_and_exit_code_1(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop.work / "pictures" / PIXELS).write_bytes(b"")
+    folder = shop.work.parent
+    assert main(["data", *options(folder)]) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("training: ")
+    assert "is damaged: delete the folder" in said
+    assert "\n" not in said
+
+
+def test_the_work_folder_is_ignored_by_git(shop: Workshop) -> None:
+    run_stage("data", shop)
+    assert (shop.work / ".gitignore").read_text() == "*\n"
+
+
+def test_stages_stand_in_the_order_of_the_lecture() -> None:
+    assert list(STAGES) == ["data", "tokenizer", "vae", "kl", "clip", "judge", "unet", "export"]

@@ -1,0 +1,59 @@
+"""The autoencoder's parts."""
+
+import numpy as np
+import pytest
+import torch
+
+from training.data import PictureSet
+from training.recipes import TINY
+from training.vae import (
+    build_vae,
+    decode,
+    edge_loss,
+    encode,
+    kl_divergence,
+    normalise_latents,
+    psnr,
+    pyramid_loss,
+)
+
+
+def test_a_latent_is_an_eighth_of_the_side(pictures: PictureSet) -> None:
+    vae = build_vae(TINY.vae, 32)
+    latents = encode(vae, pictures.batch(np.arange(3)))
+    assert latents.shape == (3, 4, 4, 4)
+    assert decode(vae, latents).shape == (3, 3, 32, 32)
+
+
+def test_normalising_changes_the_latents_but_no_reconstruction(pictures: PictureSet) -> None:
+    torch.manual_seed(0)
+    vae = build_vae(TINY.vae, 32)
+    batch = pictures.batch(np.arange(16))
+    before = decode(vae, encode(vae, batch))
+    normalise_latents(vae, encode(vae, batch))
+    latents = encode(vae, batch)
+    assert torch.allclose(latents.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert float(latents.std()) == pytest.approx(1.0, abs=1e-3)
+    assert torch.allclose(decode(vae, latents), before, atol=1e-4)
+
+
+def test_psnr_of_a_known_error() -> None:
+    black = np.zeros((1, 4, 4, 3), np.uint8)
+    assert psnr(black, black + 255)[0] == pytest.approx(0.0)
+    assert psnr(black, black + 51)[0] == pytest.approx(20 * np.log10(5))
+
+
+def test_losses_of_equal_pictures_are_nothing() -> None:
+    picture = torch.rand(1, 3, 16, 16)
+    assert edge_loss(picture, picture) == pyramid_loss(picture, picture, 3) == 0
+
+
+def test_an_even_shift_has_no_edges_and_only_the_coarsest_level() -> None:
+    picture = torch.zeros(1, 3, 16, 16)
+    assert edge_loss(picture + 0.5, picture) == 0
+    assert pyramid_loss(picture + 0.5, picture, 3) == pytest.approx(0.5)
+
+
+def test_the_divergence_of_the_standard_normal_from_itself_is_nothing() -> None:
+    assert kl_divergence(torch.zeros(5), torch.zeros(5)) == 0
+    assert kl_divergence(torch.ones(5), torch.zeros(5)) == 0.5

@@ -1,0 +1,77 @@
+"""The parts become one folder that diffusers' StableDiffusionPipeline loads as it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import diffusers
+from diffusers import StableDiffusionPipeline
+
+from training.diffusion import scheduler_config
+from training.errors import TrainingError
+from training.files import write_folder
+from training.recipe import Recipe
+
+MODEL_INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": diffusers.__version__,
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+PARTS = {
+    "tokenizer": "tokenizer",
+    "text_encoder": "unet/text_encoder",
+    "unet": "unet/unet",
+    "vae": "vae",
+}
+"""The pipeline's folders, and where the stages left them."""
+
+
+def export_pipeline(recipe: Recipe, parts: Path, folder: Path) -> int:
+    """Builds the folder beside, tries it, and puts it in its place; returns its size in bytes.
+
+    Files of the old folder that are no part of a pipeline, such as its licences, stay.
+
+    Raises:
+        TrainingError: a stage is not finished, the result is too large, or the disk is full.
+    """
+    for part in PARTS.values():
+        if not (parts / part).is_dir():
+            raise TrainingError(f"{parts / part} is missing: run that stage of the training first.")
+
+    def fill(beside: Path) -> None:
+        _copy_parts(recipe, parts, beside)
+        _keep_others(folder, beside)
+        StableDiffusionPipeline.from_pretrained(str(beside), local_files_only=True)
+
+    write_folder(folder, fill)
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+def _copy_parts(recipe: Recipe, parts: Path, folder: Path) -> None:
+    for name, part in PARTS.items():
+        shutil.copytree(parts / part, folder / name, ignore=shutil.ignore_patterns("stage.json"))
+    _write_json(
+        folder / "scheduler" / "scheduler_config.json", scheduler_config(recipe.unet.schedule)
+    )
+    _write_json(folder / "model_index.json", MODEL_INDEX)
+    shutil.copy2(parts / "unet" / "labels.txt", folder / "labels.txt")
+
+
+def _keep_others(old: Path, new: Path) -> None:
+    """What is in the old folder but not in the new one, and is no part of the pipeline."""
+    for file in old.iterdir() if old.is_dir() else ():
+        if file.is_file() and not (new / file.name).exists():
+            shutil.copy2(file, new / file.name)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
