@@ -1,0 +1,45 @@
+"""`python -m training.lecture`: draws the figures of docs/how-it-works.md."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.lecture.studio import Studio
+
+FIGURES = (
+    "noising",
+    "schedules",
+    "steps",
+    "samplers",
+    "guidance",
+    "seeds",
+    "arithmetic",
+    "subspace",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.lecture", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--model", type=Path, default=Path("models/starter"))
+    parser.add_argument("--out", type=Path, default=Path("docs/how-it-works"))
+    options = parser.parse_args(arguments)
+    unknown = set(options.figures) - set(FIGURES)
+    if unknown:
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    draw_figures(options.figures or FIGURES, Studio(options.model), options.out)
+
+
+def draw_figures(names: Sequence[str], studio: Studio, out: Path) -> None:
+    """Draws each figure into `out`, as a PNG of its name."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in tqdm(names, unit="figure"):
+        figure = import_module(f"training.lecture.{name}").draw(studio)
+        figure.savefig(out / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
