@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.samples import synthetic_pictures
+from tests.training.samples import options, synthetic_pictures
+from training.__main__ import main
 from training.data import PictureSet, save_pictures
 from training.recipes import TINY
 from training.workshop import Workshop
@@ -22,3 +23,12 @@ def shop(tmp_path: Path, pictures: PictureSet) -> Workshop:
     work = tmp_path / "work"
     save_pictures(pictures, TINY.data, work / "pictures")
     return Workshop(TINY, 0, work, tmp_path / "models", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `all` has run with the tiny recipe."""
+    folder = tmp_path_factory.mktemp("training")
+    save_pictures(synthetic_pictures(), TINY.data, folder / "work" / "pictures")
+    assert main(["all", *options(folder)]) == 0
+    return folder

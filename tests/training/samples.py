@@ -1,5 +1,7 @@
 """32 pictures of 8 things in 4 styles, drawn here."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -35,3 +37,9 @@ def synthetic_pictures() -> PictureSet:
     return PictureSet(
         np.stack(drawn), numbers % len(kinds), numbers // len(kinds), concepts, STYLES
     )
+
+
+def options(folder: Path) -> list[str]:
+    """Of the training's command, for a run in `folder`."""
+    work, models = str(folder / "work"), str(folder / "models")
+    return ["--recipe", "tiny", "--work", work, "--models", models]

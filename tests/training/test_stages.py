@@ -9,28 +9,14 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
-from tests.training.samples import synthetic_pictures
+from tests.training.samples import options
 from training.__main__ import main
 from training.clip import load_clip
-from training.data import PIXELS, save_pictures
+from training.data import PIXELS
 from training.errors import TrainingError
 from training.recipes import TINY
 from training.stages import STAGES, run_stage
 from training.workshop import Workshop
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `all` has run with the tiny recipe."""
-    folder = tmp_path_factory.mktemp("training")
-    save_pictures(synthetic_pictures(), TINY.data, folder / "work" / "pictures")
-    assert main(["all", *options(folder)]) == 0
-    return folder
-
-
-def options(folder: Path) -> list[str]:
-    work, models = str(folder / "work"), str(folder / "models")
-    return ["--recipe", "tiny", "--work", work, "--models", models]
 
 
 def test_the_pipeline_loads_in_diffusers_and_draws(trained: Path) -> None:

@@ -18,19 +18,21 @@ FIGURES = (
     "seeds",
     "arithmetic",
     "subspace",
+    "similarity",
+    "divergence",
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.lecture", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}")
-    parser.add_argument("--model", type=Path, default=Path("models/starter"))
+    parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--out", type=Path, default=Path("docs/how-it-works"))
     options = parser.parse_args(arguments)
     unknown = set(options.figures) - set(FIGURES)
     if unknown:
         parser.error(f"there is no figure {', '.join(sorted(unknown))}")
-    draw_figures(options.figures or FIGURES, Studio(options.model), options.out)
+    draw_figures(options.figures or FIGURES, Studio(options.models), options.out)
 
 
 def draw_figures(names: Sequence[str], studio: Studio, out: Path) -> None:

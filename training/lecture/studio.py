@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor
 
+from training.clip import Clip, load_clip
 from training.lecture.grid import Pictures
+from training.vae import decode, encode, load_vae
 
 Prompts = Sequence[str] | Tensor
 """Texts, or their embeddings [prompts, tokens, width]."""
@@ -20,7 +22,7 @@ Prompts = Sequence[str] | Tensor
 BATCH = 16
 GUIDANCE = 5.0
 STEPS = 25
-GALLERY_STEPS = 12
+GALLERY, GALLERY_STEPS = 160, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,23 @@ class Moment:
 
 
 class Studio:
-    """A Stable Diffusion folder, on the CPU in float32, so that each figure comes out the same."""
+    """The folder of finished models, on the CPU in float32, so that each figure comes out alike."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, models: Path) -> None:
+        self._models = models
         self._pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            folder, local_files_only=True, torch_dtype=torch.float32
+            str(models / "starter"), local_files_only=True, dtype=torch.float32
         )
         self.config: Any = self._pipeline.scheduler.config
-        self.labels: list[str] = (folder / "labels.txt").read_text().strip().split("|")
+        labels = (models / "starter" / "labels.txt").read_text(encoding="utf-8")
+        self.labels = labels.splitlines()
+
+    @cached_property
+    def judge(self) -> Clip:
+        return load_clip(self._models / "judge", torch.device("cpu"))
+
+    def small_vae(self, part: str) -> AutoencoderKL:
+        return load_vae(self._models / "parts" / part, torch.device("cpu"))
 
     @cached_property
     def alpha_bar(self) -> Tensor:
@@ -73,25 +84,18 @@ class Studio:
             [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         )
 
-    @torch.inference_mode()
     def encode(self, pictures: Pictures) -> Tensor:
         """The latents of pictures, scaled to unit variance as the U-Net knows them."""
-        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
-        vae = self._pipeline.vae
-        latents: Tensor = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
-        return latents
+        return encode(self._pipeline.vae, as_tensor(pictures))
 
-    @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pictures:
-        vae = self._pipeline.vae
-        pixels = vae.decode(latents / vae.config.scaling_factor).sample
-        pictures: Pictures = (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
-        return pictures
+        return as_pictures(decode(self._pipeline.vae, latents))
 
     @cached_property
     def gallery(self) -> Pictures:
         """One picture of each label, for the figures that want many."""
-        return self.draw(self.labels, range(len(self.labels)), steps=GALLERY_STEPS)
+        labels = self.labels[:: max(1, len(self.labels) // GALLERY)][:GALLERY]
+        return self.draw(labels, range(len(labels)), steps=GALLERY_STEPS)
 
     @torch.inference_mode()
     def sample(
@@ -141,3 +145,14 @@ class Studio:
             *_, last = self.sample(prompts[part], seeds[part], **options)
             batches.append(self.decode(last.after))
         return np.concatenate(batches)
+
+
+def as_tensor(pictures: Pictures) -> Tensor:
+    """[pictures, 3, height, width] from -1 to 1."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
+
+
+def as_pictures(pixels: Tensor) -> Pictures:
+    """The way back from `as_tensor`."""
+    pictures: Pictures = (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    return pictures

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from training.lecture.studio import Studio
 
-SIDE = 16  # pixels, to which the pictures are scaled down
-SIZES = (1, 2, 4, 8, 16, 32)
-SHOWN = 16
-TRAINING_STEPS = 400
+SIDE = 12  # pixels, to which the pictures are scaled down
+SIZES = (1, 2, 4, 8, 16)
+TRAINING_STEPS = 300
 
 
 def draw(studio: Studio) -> Figure:
@@ -29,9 +28,9 @@ def draw(studio: Studio) -> Figure:
     error.plot(SIZES, [lost(pictures, axes[k][1]) for k in SIZES], "x--", label="autoencoder")
     error.set(xlabel="directions kept", ylabel="share of the variance that is lost", ylim=(0, 1))
     error.legend()
-    cosines = torch.linalg.svdvals(axes[SHOWN][0].T @ axes[SHOWN][1])
-    angles.bar(np.arange(1, SHOWN + 1), cosines)
-    angles.set(xlabel=f"angle, of {SHOWN}", ylabel="cosine", ylim=(0, 1.05))
+    cosines = torch.linalg.svdvals(axes[SIZES[-1]][0].T @ axes[SIZES[-1]][1])
+    angles.bar(np.arange(1, len(cosines) + 1), cosines)
+    angles.set(xlabel=f"angle, of {SIZES[-1]}", ylabel="cosine", ylim=(0, 1.05))
     return figure
 
 

@@ -1,0 +1,61 @@
+"""MODEL_CARD.md: the template beside this file, filled in with what was measured."""
+
+from dataclasses import asdict
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from training import parts
+
+if TYPE_CHECKING:
+    from training.evaluate import Evaluation
+
+TEMPLATE = Path(__file__).with_name("model_card.md")
+SHARES = ("top1", "first", "among_five")
+STAGES = {
+    "tokenizer": "parts/tokenizer",
+    "vae": "parts/vae",
+    "clip": "parts/clip",
+    "judge": "judge",
+    "unet": "parts/unet",
+}
+
+
+def write_card(found: "Evaluation", models: Path) -> None:
+    """Writes MODEL_CARD.md into the starter's folder."""
+    values = {name: _shown(name, value) for name, value in _flat(asdict(found)).items()}
+    card = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        values, stages=stage_table(models), weights_mb=f"{weights_bytes(models) / 1e6:.1f}"
+    )
+    (models / "starter" / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+
+
+def stage_table(models: Path) -> str:
+    """A row for each stage: its fingerprint, how long it took."""
+    lines = ["| stage | fingerprint | steps | minutes |", "|---|---|---|---|"]
+    for name, folder in STAGES.items():
+        note = parts.read_note(models / folder)
+        minutes = f"{note.seconds / 60:.0f}"
+        lines.append(f"| {name} | `{note.fingerprint}` | {note.steps} | {minutes} |")
+    return "\n".join(lines)
+
+
+def weights_bytes(models: Path) -> int:
+    return sum(file.stat().st_size for file in (models / "starter").rglob("*.safetensors"))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with names such as `first_labels_first`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}_")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _shown(name: str, value: float) -> str:
+    if name.endswith(SHARES):
+        return f"{value:.1%}"
+    return str(value) if isinstance(value, int) else f"{value:.2f}"
