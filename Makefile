@@ -15,7 +15,7 @@ BACKEND := $(or $(TORCH_BACKEND),$(INSTALLED_BACKEND))
 # Without a GPU the pinned torch does, which is far smaller where a CPU build can be had.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
 
-.PHONY: install run test check train bench gpu-report load up clean
+.PHONY: install run test check train evaluate lecture bench gpu-report load up clean
 
 ifneq ($(BACKEND),$(INSTALLED_BACKEND))
 .PHONY: $(INSTALLED)
@@ -52,7 +52,15 @@ check: install
 # The starter model from scratch, or one stage of it; it goes on where it was stopped.
 #   make train STAGE=vae MINUTES=60
 train: install
-	$(BIN)/python -m training $(STAGE) $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/python -m training $(or $(STAGE),all) $(if $(MINUTES),--minutes $(MINUTES))
+
+# Measures the finished model and writes its card.
+evaluate: install
+	$(BIN)/python -m training.evaluate
+
+# The figures of docs/how-it-works.md, or those that FIGURES names.
+lecture: install
+	$(BIN)/python -m training.lecture $(FIGURES)
 
 bench: install
 	$(BIN)/python benchmarks/engine.py

@@ -14,6 +14,8 @@ Read the files in this order; each is one part of the lecture.
     latents.py     the pictures as the U-Net sees them
     unet.py        the denoiser, which turns noise and a prompt into a latent
     export.py      the parts become one StableDiffusionPipeline folder
+    evaluate.py    what the finished model can do, measured; score.py: what the judge says of it
+    lecture/       the figures of docs/how-it-works.md
 
 `python -m training STAGE` runs a stage, `python -m training all` all of them.
 """
