@@ -39,6 +39,7 @@ from worker.metrics import WorkerMetrics
 from worker.publish import Publisher
 from worker.settings import WorkerSettings
 from worker.tables import TableCache
+from worker.watchdog import Watchdog
 
 IDLE_WAIT_S = 1  # an idle worker blocks in Redis this long; a stop is noticed within it
 READY_WAIT_S = 0.05  # an engine without work waits this long for what is made ready aside
@@ -93,8 +94,9 @@ class BatchWorker(BaseWorker):
         self._checkpointer = Checkpointer(
             connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
         )
+        self._watchdog = Watchdog(settings.step_timeout_s)
         self._heartbeat = Heartbeat(
-            self, worker_card, model_card, self._was_cancelled, self._was_lost
+            self, worker_card, model_card, self._was_cancelled, self._was_lost, self._watchdog
         )
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
@@ -138,7 +140,8 @@ class BatchWorker(BaseWorker):
         self.set_state(WorkerStatus.BUSY)
         while self._has_work and not self._stopping.is_set():
             self._admit()
-            report = self.engine.step()
+            with self._watchdog.watching():
+                report = self.engine.step()
             self._retire(report)
         self.set_state(WorkerStatus.IDLE)
 

@@ -20,6 +20,7 @@ from contract import leases
 from contract.sweep import sweep
 from contract.transactions import EXECUTION_TTL_S
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, announce
+from worker.watchdog import Watchdog
 
 INTERVAL_S = 1.0
 SWEEP_INTERVAL_S = 3.0
@@ -41,12 +42,14 @@ class Heartbeat:
         model_card: ModelCard,
         cancelled: Callable[[Execution], None],
         lost: Callable[[Execution], None],
+        watchdog: Watchdog,
     ):
         self._worker = worker
         self._queue: Queue = worker.queues[0]
         self._worker_card = worker_card
         self._model_card = model_card
         self._cancelled, self._lost = cancelled, lost
+        self._watchdog = watchdog
         self._stop = Event()
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
         self._swept_at = 0.0
@@ -67,6 +70,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_S):
+            self._watchdog.look()
             self._attempt()
 
     def _attempt(self) -> None:

@@ -62,6 +62,14 @@ class WorkerSettings(CommonSettings):
     encode_threads: Annotated[
         int, Field(ge=1, le=64, description="Threads that write PNGs and talk to Redis.")
     ] = 2
+    step_timeout_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Seconds after which a step counts as hung: the worker then dies, and its "
+            "jobs go on elsewhere.",
+        ),
+    ] = 300.0
     checkpoint_s: Annotated[
         float,
         Field(
