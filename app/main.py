@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
+from app.gallery import Gallery
 from app.metrics import AppMetrics, RequestMetrics
 from app.problems import handle_problems
 from app.responses import only_problem_media
@@ -21,19 +22,25 @@ from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
 from contract.errors import BadSetting
+from contract.pictures.opening import open_store
 
 GRACE_S = 10
 DESCRIPTION = "POST a prompt, get a PNG. Errors are problem documents (RFC 9457)."
 
 
 def create_app(settings: AppSettings) -> FastAPI:
-    """The app, with nothing shared between two of them but Redis."""
+    """The app, with nothing shared between two of them but Redis and the picture store.
+
+    Raises:
+        BadSetting: the picture store cannot be opened.
+    """
     backend = Backend(settings.redis_url)
     services = Services(
         settings=settings,
         backend=backend,
         census=RecentCensus(backend),
         endings=Endings(settings.redis_url, backend),
+        gallery=Gallery(open_store(settings, backend.connection)),
         metrics=AppMetrics(backend.connection),
     )
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
@@ -53,6 +60,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     async with services.endings.listening():
         yield
+    services.gallery.close()
     services.backend.close()
 
 
@@ -78,7 +86,7 @@ def serve(settings: AppSettings) -> None:
     """Serves until a signal asks for the end.
 
     Raises:
-        BadSetting: the address cannot be listened on.
+        BadSetting: the address cannot be listened on, or the picture store not opened.
     """
     # uvicorn stops in order and then raises the signal again: a good stop would look like a kill.
     signal.signal(signal.SIGTERM, lambda signum, frame: None)

@@ -31,6 +31,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.PictureExpired.code: HTTPStatus.GONE,
     errors.RedisUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NotFinite.code: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -23,6 +23,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.PictureExpired: "The picture is no longer kept.",
     errors.RedisUnavailable: "Redis cannot be reached: Connection refused.",
     errors.QueueFull: "10000 jobs wait for model starter already.",
+    errors.StoreUnavailable: "The bucket of the pictures cannot be read.",
     errors.NoModel: "No worker has announced a model yet.",
     errors.SamplerRefused: "diffusers refuses euler_a at steps=3.",
     errors.NotFinite: "It became NaN or infinite.",

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from app.backend import Backend
 from app.census import RecentCensus
+from app.gallery import Gallery
 from app.metrics import AppMetrics
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -18,6 +19,7 @@ class Services:
     backend: Backend
     census: RecentCensus
     endings: Endings
+    gallery: Gallery
     metrics: AppMetrics
 
 

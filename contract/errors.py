@@ -18,6 +18,7 @@ DarkroomError
 ├── ServiceError              the service cannot do it now; waiting may help
 │   ├── RedisUnavailable      redis_unavailable
 │   ├── QueueFull             queue_full
+│   ├── StoreUnavailable      store_unavailable
 │   └── NoModel               no_model
 ├── GenerationError           how a job may fail; stands in the job's `error`
 │   ├── SamplerRefused        sampler_refused
@@ -141,6 +142,13 @@ class RedisUnavailable(ServiceError):
 class QueueFull(ServiceError):
     code = "queue_full"
     title = "The queue is full"
+
+
+class StoreUnavailable(ServiceError):
+    """Also how a job fails whose pictures nobody would keep."""
+
+    code = "store_unavailable"
+    title = "The picture store cannot be used"
 
 
 class NoModel(ServiceError):

@@ -1,13 +1,32 @@
 """Settings that both sides read, and how a wrong one stops the start."""
 
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.errors import BadSetting
 
 PREFIX = "DARKROOM_"
+
+
+def _store_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme in ("redis", "rediss", "unix"):
+        return url
+    if not parts.query and not parts.fragment:
+        if parts.scheme == "file" and not parts.netloc and parts.path.strip("/"):
+            return url
+        if parts.scheme == "s3" and parts.netloc:
+            return url
+    raise PydanticCustomError(
+        "store_url", "must be redis://…, file:///an/absolute/folder or s3://bucket/prefix"
+    )
+
+
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
 
 
 class CommonSettings(BaseSettings):
@@ -22,9 +41,16 @@ class CommonSettings(BaseSettings):
         Field(
             validation_alias="REDIS_URL",
             pattern=r"^(rediss?|unix)://",
-            description="The Redis that holds the queue and the pictures.",
+            description="The Redis that holds the queue.",
         ),
     ] = "redis://127.0.0.1:6379/0"
+    pictures: Annotated[
+        StoreUrl | None,
+        Field(
+            description="Where pictures are kept: another `redis://…`, `file:///…` or `s3://…`. "
+            "Default: in `REDIS_URL`."
+        ),
+    ] = None
     result_ttl_s: Annotated[
         int,
         Field(ge=1, description="How long an ended job and its pictures are kept, in seconds."),

@@ -8,7 +8,7 @@ COPY contract contract
 COPY app app
 COPY worker worker
 COPY darkroom darkroom
-RUN pip install --no-cache-dir '.[app]' && useradd --system darkroom
+RUN pip install --no-cache-dir '.[app,s3]' && useradd --system darkroom
 
 USER darkroom
 ENV DARKROOM_HOST=0.0.0.0 DARKROOM_PORT=8000

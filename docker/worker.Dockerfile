@@ -18,7 +18,7 @@ COPY contract contract
 COPY app app
 COPY worker worker
 COPY darkroom darkroom
-RUN pip install --no-cache-dir '.[worker]' && useradd --system darkroom
+RUN pip install --no-cache-dir '.[worker,s3]' && useradd --system darkroom
 
 USER darkroom
 ENV DARKROOM_CHECKPOINT=/models/starter DARKROOM_METRICS_HOST=0.0.0.0 DARKROOM_METRICS_PORT=9464

@@ -27,7 +27,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from contract import transactions
 from contract.errors import JobEnded, JobNotFound
-from contract.pictures import PictureStore
+from contract.pictures.opening import open_store
 from contract.transactions import Claim
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.checkpoints import Checkpointer
@@ -84,7 +84,7 @@ class BatchWorker(BaseWorker):
         """Executions whose job is no longer ours, and how that is counted."""
         self._stopping = Event()
         self._stopped_at = 0.0
-        store = PictureStore(connection, settings.result_ttl_s)
+        store = open_store(settings, connection)
         self._publisher = Publisher(
             connection, store, metrics, settings.encode_threads, self._ended
         )

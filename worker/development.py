@@ -56,6 +56,7 @@ class Development:
         """The pictures that the engine still owes; the engine's thread alone keeps it."""
         self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
         self._stored_at = self._taken_at
+        self._given_up = False
         self._lock = Lock()
 
     @property
@@ -71,6 +72,16 @@ class Development:
     def developed_steps(self) -> int:
         """Model evaluations of the pictures that are developed."""
         return self._evaluations * (self.request.images - len(self.undeveloped))
+
+    @property
+    def is_given_up(self) -> bool:
+        return self._given_up
+
+    def give_up(self) -> bool:
+        """The job ends without its pictures. False where that was known already."""
+        with self._lock:
+            known, self._given_up = self._given_up, True
+            return not known
 
     def pictures(self, table: SamplerTable, model: Model) -> list[Picture]:
         """One for each image asked for; picture n has the seed `seed + n`. Those that were begun

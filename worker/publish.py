@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
 
+import redis
 from redis import Redis
 
 from contract import transactions
@@ -17,13 +18,15 @@ from contract.errors import (
     ExecutionLost,
     RedisUnavailable,
     ServiceError,
+    StoreUnavailable,
 )
 from contract.events import write_progress
-from contract.pictures import PictureStore
+from contract.pictures.store import PictureStore
 from contract.transactions import Claim
 from worker.development import Development, encode_png
 from worker.engine.picture import Developed
 from worker.metrics import WorkerMetrics
+from worker.storeroom import Storeroom
 
 PROGRESS_INTERVAL_S = 0.25
 PATIENCE_S = 60.0
@@ -47,7 +50,6 @@ class Publisher:
         ended: Callable[[Claim], None],
     ):
         self._connection = connection
-        self._store = store
         self._metrics = metrics
         self._ended = ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
@@ -56,6 +58,8 @@ class Publisher:
         self._progress_at = 0.0
         self._closing = Event()
         self._gave_up = Event()
+        self._storeroom = Storeroom(store, self._closing)
+        self._storeroom.keep_swept()
 
     def publish(self, claim: Claim, development: Development, developed: Developed) -> None:
         """Stores a picture of the job; the last one commits the job."""
@@ -80,17 +84,22 @@ class Publisher:
         self._closing.set()
         self._pool.shutdown()
         self._progress_pool.shutdown()
+        self._storeroom.close()
 
     def _publish(self, claim: Claim, development: Development, developed: Developed) -> None:
+        if development.is_given_up:
+            return
         try:
             png = encode_png(developed.pixels)
-            digest = self._patiently(claim, lambda: self._store.put(png))
+            digest = self._patiently(claim, lambda: self._storeroom.put(png))
             result = development.store(developed, digest, len(png))
             if result is not None:
                 self._patiently(claim, lambda: transactions.commit(claim, result))
                 self._metrics.succeeded(result.timings)
                 logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
                 self._ended(claim)
+        except StoreUnavailable as error:
+            self._could_not_store(claim, development, error)
         except (ExecutionLost, ServiceError) as error:
             self._could_not_publish(claim, error)
         except Exception as error:
@@ -106,6 +115,21 @@ class Publisher:
         except Exception as failure:
             self._could_not_publish(claim, failure)
 
+    def _could_not_store(
+        self, claim: Claim, development: Development, error: StoreUnavailable
+    ) -> None:
+        """An honest failure; but a worker that stops has not been patient, and others may be."""
+        if not development.give_up():
+            return  # another picture of the job was first
+        if not self._closing.is_set():
+            self._fail(claim, error)
+            return
+        try:
+            transactions.requeue([claim])
+        except redis.RedisError as failure:
+            logger.error("job %s waits for a sweep: %s", claim.job_id, failure)
+        self._could_not_publish(claim, error)
+
     def _could_not_publish(self, claim: Claim, error: Exception) -> None:
         """The job is left to whoever has it now, or to the sweep that finds it without an owner."""
         self._metrics.lost()
@@ -120,6 +144,7 @@ class Publisher:
 
         Raises:
             ServiceError: Redis did not come back in time.
+            StoreUnavailable: the store, where it is not Redis, did not either.
         """
         give_up_at = time.perf_counter() + PATIENCE_S
         wait_s = FIRST_WAIT_S
@@ -127,6 +152,8 @@ class Publisher:
             try:
                 with translated():
                     return call()
+            except StoreUnavailable:
+                raise  # the storeroom was patient already
             except ServiceError as error:
                 if wait_s == FIRST_WAIT_S:
                     logger.warning("job %s: its end waits for Redis: %s", claim.job_id, error)

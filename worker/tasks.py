@@ -5,13 +5,14 @@ rq worker --worker-class rq.SimpleWorker --serializer rq.serializers.JSONSeriali
 
 from collections.abc import Mapping
 from functools import cache
+from threading import Event
 from typing import Any
 
 from rq import get_current_job
 
 from contract.errors import DarkroomError
 from contract.job import ERROR_FIELD, JobFault
-from contract.pictures import PictureStore
+from contract.pictures.opening import open_store
 from contract.queue import job_request
 from contract.settings import load_settings
 from worker.alone import develop_alone
@@ -19,6 +20,7 @@ from worker.development import Development
 from worker.engine.engine import Engine
 from worker.settings import WorkerSettings
 from worker.start import start_engine
+from worker.storeroom import Storeroom
 from worker.tables import TableCache
 
 
@@ -28,14 +30,16 @@ def generate(request: Mapping[str, Any]) -> dict[str, Any]:
     if job is None:
         raise RuntimeError("worker.tasks.generate runs inside an RQ worker only")
     settings, engine, tables = _studio()
-    store = PictureStore(job.connection, settings.result_ttl_s)
+    storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
     try:
         development = Development(job.id, job_request({"request": request}))
-        result = develop_alone(engine, tables, development, store.put)
+        result = develop_alone(engine, tables, development, storeroom.put)
     except DarkroomError as error:
         job.retries_left = 0  # an honest failure is final
         job.connection.hset(job.key, ERROR_FIELD, JobFault.of(error).model_dump_json())
         raise
+    finally:
+        storeroom.close()
     return result.model_dump(mode="json")
 
 

@@ -49,6 +49,7 @@ RESPONSES = (
         errors.RedisUnavailable,
         errors.QueueFull,
         errors.NoModel,
+        errors.StoreUnavailable,
         errors.JobEnded,
         errors.SamplerRefused,
         errors.NotFinite,

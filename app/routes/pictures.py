@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
-from redis import Redis
 
 from app.lookup import find_job
 from app.responses import problems, success
@@ -12,7 +11,6 @@ from app.views import PNG
 from contract import errors
 from contract.errors import JobEnded, PictureExpired, PictureNotFound, PictureNotReady
 from contract.job import JobRecord, PictureRecord
-from contract.pictures import PictureStore
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -32,6 +30,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
         errors.MalformedJob,
         errors.InvalidRequest,
         errors.RedisUnavailable,
+        errors.StoreUnavailable,
     ),
     summary="A picture, as PNG",
 )
@@ -55,17 +54,14 @@ async def picture_response(
 
     Raises:
         PictureNotReady, PictureNotFound, PictureExpired, JobEnded: there are none to be had.
+        StoreUnavailable: they are kept where nobody can look now.
     """
     picture = _picture(record, n)
-    content = await services.backend.call(_read, services.settings.result_ttl_s, picture.sha256)
+    content = await services.gallery.get(picture.sha256)
     if content is None:
         raise PictureExpired("The picture is no longer kept.")
     headers = headers | _cache_headers(services, _etag(picture))
     return Response(content, media_type=PNG, headers=headers)
-
-
-def _read(connection: Redis, ttl_s: int, digest: str) -> bytes | None:
-    return PictureStore(connection, ttl_s).get(digest)
 
 
 def _picture(record: JobRecord, n: int) -> PictureRecord:

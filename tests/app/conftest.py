@@ -13,7 +13,7 @@ from rq import Queue
 from app.main import ApiServer, create_app
 from app.settings import AppSettings
 from contract import queue
-from contract.pictures import PictureStore
+from contract.pictures.redis_store import RedisStore
 from contract.transactions import Claim, commit, take
 from contract.workers import announce
 from tests.contract.samples import MODEL, TTL_S, job_result, model_card, worker_card
@@ -85,6 +85,6 @@ def develop(jobs: Queue, *pictures: bytes) -> Claim | None:
     """Plays a worker that takes the next job and makes these pictures; None where none waits."""
     held = take(jobs, WORKER)
     if held is not None:
-        store = PictureStore(jobs.connection, TTL_S)
+        store = RedisStore(jobs.connection, TTL_S)
         commit(held, job_result(*map(store.put, pictures or (PNG,))))
     return held

@@ -1,14 +1,18 @@
 import hashlib
+from pathlib import Path
 
 import httpx
 import pytest
 from redis import Redis
 from rq import Queue
 
-from contract.errors import NotFinite
+from app.settings import AppSettings
+from contract.errors import NotFinite, StoreUnavailable
 from contract.identity import new_job_id
-from contract.transactions import fail, take
-from tests.app.conftest import PNG, WORKER, develop
+from contract.pictures.folder_store import FolderStore
+from contract.transactions import commit, fail, take
+from tests.app.conftest import PNG, WORKER, develop, serving
+from tests.contract.samples import TTL_S, job_result
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +111,42 @@ async def test_an_expired_picture_is_410(
 async def test_a_picture_of_no_job_is_404(client: httpx.AsyncClient) -> None:
     response = await client.get(f"/jobs/{new_job_id()}/images/0")
     assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
+
+
+async def test_a_damaged_picture_is_never_served(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    for key in connection.keys("darkroom:picture:*"):
+        connection.set(key, PNG[:5])
+    response = await client.get(f"{url}/images/0")
+    assert (response.status_code, response.json()["code"]) == (410, "picture_expired")
+
+
+async def test_a_picture_comes_from_the_store_of_the_setting(
+    settings: AppSettings, jobs: Queue, tmp_path: Path
+) -> None:
+    stored = settings.model_copy(update={"pictures": f"file://{tmp_path}/pictures"})
+    async with serving(stored) as client:
+        url = await accepted(client)
+        held = take(jobs, WORKER)
+        assert held is not None
+        digest = FolderStore(tmp_path / "pictures", TTL_S).put(PNG)
+        commit(held, job_result(digest))
+        assert (await client.get(f"{url}/images/0")).content == PNG
+        (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+        away = await client.get(f"{url}/images/0")
+    assert (away.status_code, away.json()["code"]) == (503, "store_unavailable")
+    assert int(away.headers["retry-after"]) > 0
+    assert str(tmp_path) not in away.text
+
+
+async def test_a_job_that_failed_for_its_store_says_so(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    held = take(jobs, WORKER)
+    assert held is not None
+    fail(held, StoreUnavailable("The folder of the pictures cannot be written to."))
+    assert (await client.get(url)).json()["error"]["code"] == "store_unavailable"

@@ -20,7 +20,7 @@ from rq.worker import BaseWorker
 
 from contract import transactions
 from contract.job import JobRecord, JobState, read_job
-from contract.pictures import PictureStore
+from contract.pictures.redis_store import RedisStore
 from contract.workers import known_models, live_workers
 from tests.reference import Wish, develop
 from tests.waiting import job_in, until
@@ -34,7 +34,7 @@ LONG = 150
 
 def pixels(connection: Redis, record: JobRecord, n: int = 0) -> np.ndarray:
     assert record.result is not None, record.error
-    content = PictureStore(connection, 600).get(record.result.images[n].sha256)
+    content = RedisStore(connection, 600).get(record.result.images[n].sha256)
     assert content is not None
     return np.asarray(Image.open(io.BytesIO(content)))
 

@@ -16,7 +16,7 @@ from training.lecture.studio import Studio
 
 SIDE = 12  # pixels, to which the pictures are scaled down
 SIZES = (1, 2, 4, 8, 16)
-TRAINING_STEPS = 300
+TRAINING_STEPS, LEARNING_RATE = 3000, 1e-2
 
 
 def draw(studio: Studio) -> Figure:
@@ -52,19 +52,18 @@ def principal_axes(pictures: Tensor, k: int) -> Tensor:
 
 def linear_autoencoder(pictures: Tensor, k: int) -> Tensor:
     """[values, k] an orthonormal basis of what a trained decoder can reach."""
-    generator = torch.Generator().manual_seed(0)
     values = pictures.shape[1]
-    encoder = (torch.randn(values, k, generator=generator) / values**0.5).requires_grad_()
-    decoder = (torch.randn(k, values, generator=generator) / k**0.5).requires_grad_()
-    optimizer = torch.optim.LBFGS([encoder, decoder], lr=1, max_iter=TRAINING_STEPS)
-
-    def error() -> Tensor:
+    decoder = torch.randn(k, values, generator=torch.Generator().manual_seed(0)) / values**0.5
+    encoder = decoder.T.clone().requires_grad_()
+    decoder.requires_grad_()
+    optimizer = torch.optim.Adam([encoder, decoder], lr=LEARNING_RATE)
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TRAINING_STEPS)
+    for _ in range(TRAINING_STEPS):
         optimizer.zero_grad()
-        loss: Tensor = (pictures @ encoder @ decoder - pictures).square().sum(dim=1).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(error)  # type: ignore[no-untyped-call]
+        loss = (pictures @ encoder @ decoder - pictures).square().sum(dim=1).mean()
+        loss.backward()
+        optimizer.step()
+        slower.step()
     basis: Tensor = torch.linalg.qr(decoder.detach().T).Q
     return basis
 

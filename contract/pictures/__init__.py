@@ -1,0 +1,1 @@
+"""Where pictures are kept: in stores chosen by URL, by the digest of their bytes."""

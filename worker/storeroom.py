@@ -1,0 +1,69 @@
+"""A picture store as a worker uses it: with patience, and swept now and then."""
+
+import logging
+import time
+from threading import Event, Thread
+
+from contract.errors import StoreUnavailable
+from contract.pictures.store import PictureStore, reason
+
+PATIENCE_S = 60.0
+"""How long a store may fail until jobs fail for it. It counts from the first failure on, whichever
+picture met it: else what waits would become more and more while the store is away."""
+
+FIRST_WAIT_S, LAST_WAIT_S = 0.1, 2.0
+SWEEP_INTERVAL_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Storeroom:
+    """Safe for several threads. `closing` ends all waiting."""
+
+    def __init__(self, store: PictureStore, closing: Event):
+        self._store = store
+        self._closing = closing
+        self._failing_since = 0.0
+        self._failed_at = float("-inf")
+
+    def put(self, content: bytes) -> str:
+        """Keeps the bytes and returns their digest.
+
+        Raises:
+            StoreUnavailable: the store has failed for PATIENCE_S, or fails while the worker stops.
+        """
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                digest = self._store.put(content)
+            except StoreUnavailable as error:
+                if self._is_out_of_patience(error):
+                    raise
+                self._closing.wait(wait_s)
+                wait_s = min(2 * wait_s, LAST_WAIT_S)
+            else:
+                self._failed_at = float("-inf")
+                return digest
+
+    def keep_swept(self) -> None:
+        """Sweeps from a thread of its own until `closing`."""
+        Thread(target=self._keep_swept, name="storeroom", daemon=True).start()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _is_out_of_patience(self, error: StoreUnavailable) -> bool:
+        now = time.perf_counter()
+        if now - self._failed_at > PATIENCE_S:  # not the same outage
+            self._failing_since = now
+            logger.warning("pictures wait for their store: %s", reason(error))
+        self._failed_at = now
+        return self._closing.is_set() or now - self._failing_since > PATIENCE_S
+
+    def _keep_swept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._store.sweep()
+            except Exception as error:
+                logger.warning("the picture store is not swept: %s", error, exc_info=error)
+            self._closing.wait(SWEEP_INTERVAL_S)
