@@ -23,6 +23,13 @@ class Census:
         """How many live workers hold each model."""
         return Counter(worker.model for worker in self.workers)
 
+    def row_steps_per_s(self, model: str) -> float | None:
+        """The speed of the model's live workers together, where one that has not told its own
+        counts as the average of the others; None where none has."""
+        told = [worker.row_steps_per_s for worker in self.workers if worker.model == model]
+        known = [speed for speed in told if speed]
+        return sum(known) * len(told) / len(known) if known else None
+
     def default_model(self, preferred: str | None) -> ModelCard | None:
         """The model of a request that names none: the preferred one, else the only one, else the
         only one with a live worker; None where that leaves a choice."""

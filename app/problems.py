@@ -23,6 +23,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.UnsupportedSampler.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedSteps.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedSize.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IdempotencyKeyReused.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,
     errors.JobEnded.code: HTTPStatus.CONFLICT,
@@ -31,6 +32,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.PictureExpired.code: HTTPStatus.GONE,
     errors.RedisUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooMuchWaiting.code: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StoreUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -38,6 +40,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.OutOfMemory.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.EngineFault.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.WorkerLost.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.DeadlineExceeded.code: HTTPStatus.GATEWAY_TIMEOUT,
     errors.MalformedJob.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     DarkroomError.code: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -15,6 +15,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     "Samplers that work are ddim, euler.",
     errors.UnsupportedSteps: "lcm takes at most 50 steps with model starter.",
     errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels.",
+    errors.IdempotencyKeyReused: "Another request was sent with this key; it takes a new one.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
     errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended already: succeeded.",
@@ -23,6 +24,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.PictureExpired: "The picture is no longer kept.",
     errors.RedisUnavailable: "Redis cannot be reached: Connection refused.",
     errors.QueueFull: "10000 jobs wait for model starter already.",
+    errors.TooMuchWaiting: "About 95 s of work wait for model starter; at most 60 s may.",
     errors.StoreUnavailable: "The bucket of the pictures cannot be read.",
     errors.NoModel: "No worker has announced a model yet.",
     errors.SamplerRefused: "diffusers refuses euler_a at steps=3.",
@@ -30,6 +32,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.OutOfMemory: "The device ran out of memory on this picture alone.",
     errors.EngineFault: "The engine failed on this picture.",
     errors.WorkerLost: "3 workers died of it, the last one while it ran alone.",
+    errors.DeadlineExceeded: "No worker took the job within the time that it may wait.",
     errors.MalformedJob: "The record of job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 cannot be read.",
 }
 FIELDS: Mapping[type[DarkroomError], str] = {
@@ -38,6 +41,7 @@ FIELDS: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSampler: "sampler",
     errors.UnsupportedSteps: "steps",
     errors.UnsupportedSize: "width",
+    errors.IdempotencyKeyReused: "Idempotency-Key",
 }
 
 Responses = dict[int | str, dict[str, Any]]

@@ -22,6 +22,22 @@ class AppSettings(CommonSettings):
     max_queue: Annotated[
         int, Field(ge=1, description="How many jobs may wait for one model before 503.")
     ] = 10_000
+    max_queue_s: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="How many seconds of work, as estimated, may wait for one model before "
+            "429. Default: any number.",
+        ),
+    ] = None
+    queue_ttl_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="How long a job may wait for a worker, in seconds; one that is taken later "
+            "fails with `deadline_exceeded`.",
+        ),
+    ] = 3600
     max_wait_s: Annotated[
         int,
         Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),

@@ -36,6 +36,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "started_at": None,
     "ended_at": None,
     "queue_position": 3,
+    "estimated_s": 2.4,
     "progress": None,
     "images": [],
     "warnings": [],
@@ -49,6 +50,7 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
     "started_at": "2026-11-24T08:45:46.561000Z",
     "ended_at": "2026-11-24T08:45:47.713000Z",
     "queue_position": None,
+    "estimated_s": None,
     "images": [
         {
             "url": f"/jobs/{ID_EXAMPLE}/images/0",
@@ -75,6 +77,7 @@ CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "cancelled",
     "ended_at": "2026-11-24T08:45:47.713000Z",
     "queue_position": None,
+    "estimated_s": None,
     "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
 }
 MODELS_EXAMPLE = {
@@ -108,6 +111,7 @@ READY_EXAMPLE = {
             "rows": 16,
             "metrics_port": 9464,
             "started_at": 1795509933.8,
+            "row_steps_per_s": 412.5,
         }
     ],
 }
@@ -148,6 +152,13 @@ class JobView(_View):
     started_at: datetime | None
     ended_at: datetime | None
     queue_position: Annotated[int | None, Field(description="1 is next; null unless queued.")]
+    estimated_s: Annotated[
+        float | None,
+        Field(
+            description="Seconds until it is done, estimated from the work before it and the speed "
+            "of the live workers; null unless queued, or where no speed is known."
+        ),
+    ]
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
     images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
@@ -157,7 +168,8 @@ class JobView(_View):
     links: Links
 
     @classmethod
-    def of(cls, record: JobRecord) -> Self:
+    def of(cls, record: JobRecord, row_steps_per_s: float | None) -> Self:
+        """`row_steps_per_s` is the speed of the model's live workers, where it is known."""
         result, url = record.result, job_url(record.id)
         return cls(
             id=record.id,
@@ -168,6 +180,7 @@ class JobView(_View):
             started_at=record.started_at,
             ended_at=record.ended_at,
             queue_position=record.queue_position,
+            estimated_s=_estimate_s(record, row_steps_per_s),
             progress=_progress(record),
             images=_images(record),
             warnings=result.warnings if result is not None else [],
@@ -202,6 +215,12 @@ def job_url(job_id: str) -> str:
 
 def image_url(job_id: str, n: int) -> str:
     return f"{job_url(job_id)}/images/{n}"
+
+
+def _estimate_s(record: JobRecord, row_steps_per_s: float | None) -> float | None:
+    if record.work_ahead is None or not row_steps_per_s:
+        return None
+    return round(record.work_ahead / row_steps_per_s, 1)
 
 
 def _progress(record: JobRecord) -> Progress | None:

@@ -7,7 +7,8 @@ DarkroomError
 │   ├── UnknownModel          unknown_model
 │   ├── UnsupportedSampler    unsupported_sampler
 │   ├── UnsupportedSteps      unsupported_steps
-│   └── UnsupportedSize       unsupported_size
+│   ├── UnsupportedSize       unsupported_size
+│   └── IdempotencyKeyReused  idempotency_key_reused
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
@@ -18,6 +19,7 @@ DarkroomError
 ├── ServiceError              the service cannot do it now; waiting may help
 │   ├── RedisUnavailable      redis_unavailable
 │   ├── QueueFull             queue_full
+│   ├── TooMuchWaiting        too_much_waiting
 │   ├── StoreUnavailable      store_unavailable
 │   └── NoModel               no_model
 ├── GenerationError           how a job may fail; stands in the job's `error`
@@ -26,6 +28,7 @@ DarkroomError
 │   ├── OutOfMemory           out_of_memory
 │   ├── EngineFault           engine_fault
 │   ├── WorkerLost            worker_lost
+│   ├── DeadlineExceeded      deadline_exceeded
 │   └── MalformedJob          malformed_job
 ├── StartupError              a sentence for the operator; the process does not start
 │   ├── BadSetting            bad_setting
@@ -92,6 +95,11 @@ class UnsupportedSize(RequestError):
     title = "The model cannot draw this size"
 
 
+class IdempotencyKeyReused(RequestError):
+    code = "idempotency_key_reused"
+    title = "The idempotency key belongs to another request"
+
+
 class JobError(DarkroomError):
     pass
 
@@ -144,6 +152,11 @@ class QueueFull(ServiceError):
     title = "The queue is full"
 
 
+class TooMuchWaiting(ServiceError):
+    code = "too_much_waiting"
+    title = "Too much work waits already"
+
+
 class StoreUnavailable(ServiceError):
     """Also how a job fails whose pictures nobody would keep."""
 
@@ -183,6 +196,11 @@ class EngineFault(GenerationError):
 class WorkerLost(GenerationError):
     code = "worker_lost"
     title = "Workers died of this job"
+
+
+class DeadlineExceeded(GenerationError):
+    code = "deadline_exceeded"
+    title = "The job waited for a worker longer than it may"
 
 
 class MalformedJob(GenerationError):

@@ -98,6 +98,7 @@ class JobRecord(_Record):
     ended_at: datetime | None
     progress: float | None  # 0 to 1 while it runs
     queue_position: int | None  # 1 is next; None unless queued
+    work_ahead: float | None  # row-steps until it is done, as estimated; None unless queued
     result: JobResult | None
     error: JobFault | None
     worker: str | None
@@ -119,7 +120,9 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
     job = restore_job(connection, job_id, raw)
     state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
     request = queue.job_request(job.kwargs)
-    waiting = queue.model_queue(connection, request.model) if state is JobState.QUEUED else None
+    standing = None
+    if state is JobState.QUEUED:
+        standing = queue.standing(queue.model_queue(connection, request.model), job_id)
     assert job.created_at is not None
     return JobRecord(
         id=job_id,
@@ -129,7 +132,8 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         started_at=job.started_at if state is not JobState.QUEUED else None,
         ended_at=job.ended_at if state.is_final else None,
         progress=_progress(state, progress),
-        queue_position=queue.position(waiting, job_id) if waiting is not None else None,
+        queue_position=standing.position if standing is not None else None,
+        work_ahead=standing.work if standing is not None else None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,

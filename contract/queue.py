@@ -3,15 +3,19 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
-from redis import Redis
+from redis import Redis, WatchError
+from redis.client import Pipeline
 from rq import Queue, Retry
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import identity
-from contract.errors import MalformedJob
+from contract import backlog, idempotency, identity
+from contract.backlog import Standing
+from contract.errors import DeadlineExceeded, MalformedJob
+from contract.idempotency import Ticket
 from contract.request import JobRequest
 
 TASK = "worker.tasks.generate"
@@ -28,18 +32,61 @@ def model_queue(connection: Redis, model: str) -> Queue:
     return Queue(f"darkroom-{model}", connection=connection, serializer=JSONSerializer)
 
 
-def enqueue(queue: Queue, job_id: str, request: JobRequest, ttl_s: int) -> int:
+def enqueue(
+    queue: Queue,
+    job_id: str,
+    request: JobRequest,
+    ttl_s: int,
+    *,
+    wait_s: float | None = None,
+    ticket: Ticket | None = None,
+) -> Standing | None:
     """Accepts a job in one transaction.
 
     Args:
         ttl_s: how long the job's record is kept once it has ended.
+        wait_s: how long the job may wait for a worker. Its deadline is an argument of its own, as
+            RQ's `ttl` would begin anew whenever the job is put back.
+        ticket: an idempotency key, which is written down with the job.
 
     Returns:
-        The job's place in the queue; 1 is next.
+        Where the job stands. None where the key had made a job already, or the answer was lost
+        and may have been that it made this one: then the key tells.
     """
+    job = _make_job(queue, job_id, request, ttl_s, wait_s)
+    with queue.connection.pipeline() as pipeline:
+        if ticket is not None and not _is_free(ticket, pipeline):
+            return None
+        queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
+        if ticket is not None:
+            idempotency.note(pipeline, ticket, job_id)
+        backlog.note(pipeline, queue.name, request.row_steps)
+        pipeline.llen(queue.key)
+        backlog.ask(pipeline, queue.name)
+        try:
+            *_, length, recent = pipeline.execute()
+        except WatchError:
+            return None
+    work = backlog.work_until(length, length, backlog.recent_work(recent))
+    return Standing(length, work)
+
+
+def _is_free(ticket: Ticket, pipeline: Pipeline) -> bool:
+    """Whether the key has made no job yet; if it makes one from now on, the pipeline fails."""
+    pipeline.watch(ticket.redis_key)  # type: ignore[no-untyped-call]
+    return not pipeline.exists(ticket.redis_key)
+
+
+def _make_job(
+    queue: Queue, job_id: str, request: JobRequest, ttl_s: int, wait_s: float | None
+) -> Job:
+    accepted = identity.created_at(job_id)
+    arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
+    if wait_s is not None:
+        arguments["deadline"] = (accepted or time.time()) + wait_s
     job = queue.create_job(
         TASK,
-        kwargs={"request": request.model_dump(mode="json")},
+        kwargs=arguments,
         job_id=job_id,
         timeout=STOCK_TIMEOUT_S,
         result_ttl=ttl_s,
@@ -47,19 +94,31 @@ def enqueue(queue: Queue, job_id: str, request: JobRequest, ttl_s: int) -> int:
         description=f"generate {job_id}",  # never the prompt: RQ logs descriptions
         retry=Retry(max=RESCUES),
     )
-    accepted = identity.created_at(job_id)
     if accepted is not None:  # one time of acceptance, wherever it is read
         job.created_at = datetime.fromtimestamp(accepted, UTC)
+    return job
+
+
+def standing(queue: Queue, job_id: str) -> Standing | None:
+    """Where the job stands in the queue; None where it is not waiting."""
     with queue.connection.pipeline() as pipeline:
-        queue.enqueue_job(job, pipeline=pipeline)
-        length: int = pipeline.execute()[-1]
-    return length
+        pipeline.lpos(queue.key, job_id)
+        pipeline.llen(queue.key)
+        backlog.ask(pipeline, queue.name)
+        index, length, recent = pipeline.execute()
+    if index is None:
+        return None
+    position = index + 1
+    return Standing(position, backlog.work_until(position, length, backlog.recent_work(recent)))
 
 
-def position(queue: Queue, job_id: str) -> int | None:
-    """The job's place in the queue, 1 is next; None where it is not waiting."""
-    index = cast("int | None", queue.connection.lpos(queue.key, job_id))
-    return None if index is None else index + 1
+def waiting(queue: Queue) -> tuple[int, float | None]:
+    """How many jobs wait, and the row-steps in all of them; None where that is not known."""
+    with queue.connection.pipeline() as pipeline:
+        pipeline.llen(queue.key)
+        backlog.ask(pipeline, queue.name)
+        length, recent = pipeline.execute()
+    return length, backlog.work_until(length, length, backlog.recent_work(recent))
 
 
 def depth(queue: Queue) -> int:
@@ -78,6 +137,21 @@ def oldest_wait_s(queue: Queue) -> float:
 def queue_text(member: bytes | str) -> str:
     """The job's id, as it stands on a list. What is no text is no job's id, and finds none."""
     return member if isinstance(member, str) else member.decode(errors="replace")
+
+
+def require_in_time(kwargs: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        DeadlineExceeded: the job, by its arguments, was to be taken earlier than now.
+        MalformedJob: its deadline is none.
+    """
+    deadline = kwargs.get("deadline")
+    if deadline is None:
+        return
+    if not isinstance(deadline, int | float):
+        raise MalformedJob("The job's deadline is not a time.")
+    if time.time() > deadline:
+        raise DeadlineExceeded("No worker took the job within the time that it may wait.")
 
 
 def job_request(kwargs: Mapping[str, Any]) -> JobRequest:

@@ -12,6 +12,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from contract.rows import rows_of
 from contract.samplers import DEFAULT_SAMPLER, SAMPLERS
 
 MOST_STEPS = 150
@@ -96,3 +97,8 @@ class JobRequest(_Asked):
     seed: Seed
     width: Side
     height: Side
+
+    @property
+    def row_steps(self) -> int:
+        """The work in it: rows of U-Net calls."""
+        return rows_of(self.guidance) * self.images * self.steps

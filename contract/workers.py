@@ -52,6 +52,10 @@ class WorkerCard(BaseModel):
     rows: Annotated[int, Field(description="Row budget at the model's native size.")]
     metrics_port: int
     started_at: Annotated[float, Field(description="Seconds since the epoch.")]
+    row_steps_per_s: Annotated[
+        float | None,
+        Field(description="Rows of U-Net calls in a second, lately; null before the first step."),
+    ] = None
 
 
 def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:

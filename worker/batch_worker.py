@@ -96,7 +96,12 @@ class BatchWorker(BaseWorker):
         )
         self._watchdog = Watchdog(settings.step_timeout_s)
         self._heartbeat = Heartbeat(
-            self, worker_card, model_card, self._was_cancelled, self._was_lost, self._watchdog
+            self,
+            self._announced,
+            model_card,
+            self._was_cancelled,
+            self._was_lost,
+            self._watchdog,
         )
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
@@ -188,6 +193,10 @@ class BatchWorker(BaseWorker):
 
     def _was_lost(self, execution: Execution) -> None:
         self._gone.put((execution, self._metrics.lost))
+
+    def _announced(self) -> WorkerCard:
+        speed = self._metrics.speed.row_steps_per_s
+        return self._card.model_copy(update={"row_steps_per_s": speed})
 
     def _began(self, claim: Claim) -> None:
         self.executions[claim.execution.id] = claim.execution

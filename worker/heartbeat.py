@@ -38,7 +38,7 @@ class Heartbeat:
     def __init__(
         self,
         worker: BaseWorker,
-        worker_card: WorkerCard,
+        worker_card: Callable[[], WorkerCard],
         model_card: ModelCard,
         cancelled: Callable[[Execution], None],
         lost: Callable[[Execution], None],
@@ -113,7 +113,7 @@ class Heartbeat:
             if status == JobStatus.CANCELED.encode():
                 self._cancelled(execution)
         card = self._model_card.model_copy(update={"seen_at": time.time()})
-        announce(worker.connection, self._worker_card, card)
+        announce(worker.connection, self._worker_card(), card)
 
     def _keep_leases(self, executions: Sequence[Execution]) -> None:
         lost = set(leases.renew(self._queue, executions))

@@ -14,7 +14,7 @@ from rq.executions import Execution
 from contract import transactions
 from contract.checkpoints import read_checkpoint_of
 from contract.errors import DarkroomError, EngineFault
-from contract.queue import job_request
+from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
 from contract.resolution import check
 from contract.transactions import STRIKES_UNTIL_ALONE, Claim
@@ -200,6 +200,7 @@ class Intake:
         self._began(claim)
         try:
             request = job_request(claim.job.kwargs)
+            require_in_time(claim.job.kwargs)
             check(request, self._card)
             begun = read_checkpoint_of(self._queue.connection, claim.job_id).pictures
             is_suspect = claim.strikes >= STRIKES_UNTIL_ALONE

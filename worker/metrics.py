@@ -12,6 +12,7 @@ from contract.job import Timings
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
+from worker.speed import Speed
 from worker.tables import TableCache
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
@@ -77,6 +78,12 @@ class WorkerMetrics:
             "Rows in the engine, running or waiting, in rows of the native size.",
             registry=registry,
         )
+        self._speed = Gauge(
+            "darkroom_row_steps_per_second",
+            "Rows of U-Net calls in a second, as announced to the API.",
+            registry=registry,
+        )
+        self.speed = Speed()
         registry.register(_Caches({"prompt": engine.prompts, "table": tables}))
 
     def stepped(self, report: StepReport, load: float) -> None:
@@ -87,6 +94,8 @@ class WorkerMetrics:
         self._load.set(load)
         if report.rows == 0:
             return
+        self.speed.stepped(report)
+        self._speed.set(self.speed.row_steps_per_s or 0.0)
         self._steps.inc()
         self._row_count.inc(report.rows)
         self._rows.observe(report.rows)

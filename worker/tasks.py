@@ -13,7 +13,7 @@ from rq import get_current_job
 from contract.errors import DarkroomError
 from contract.job import ERROR_FIELD, JobFault
 from contract.pictures.opening import open_store
-from contract.queue import job_request
+from contract.queue import job_request, require_in_time
 from contract.settings import load_settings
 from worker.alone import develop_alone
 from worker.development import Development
@@ -24,7 +24,7 @@ from worker.storeroom import Storeroom
 from worker.tables import TableCache
 
 
-def generate(request: Mapping[str, Any]) -> dict[str, Any]:
+def generate(request: Mapping[str, Any], deadline: float | None = None) -> dict[str, Any]:
     """Develops the pictures of the current RQ job and returns its `JobResult` as JSON."""
     job = get_current_job()
     if job is None:
@@ -32,6 +32,7 @@ def generate(request: Mapping[str, Any]) -> dict[str, Any]:
     settings, engine, tables = _studio()
     storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
     try:
+        require_in_time({"deadline": deadline})
         development = Development(job.id, job_request({"request": request}))
         result = develop_alone(engine, tables, development, storeroom.put)
     except DarkroomError as error:

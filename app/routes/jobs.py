@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app.estimates import job_view
 from app.lookup import find_job
 from app.responses import problems, success
 from app.services import Served
@@ -24,7 +25,7 @@ async def get_job(job_id: str, services: Served, response: Response) -> JobView:
     record = await find_job(services, job_id)
     if not record.state.is_final:
         response.headers["Retry-After"] = str(POLL_AGAIN_S)
-    return JobView.of(record)
+    return await job_view(services, record)
 
 
 @router.delete(
@@ -44,4 +45,4 @@ async def get_job(job_id: str, services: Served, response: Response) -> JobView:
 async def cancel_job(job_id: str, services: Served) -> JobView:
     await find_job(services, job_id)
     await services.backend.call(transactions.cancel, job_id)
-    return JobView.of(await find_job(services, job_id))
+    return await job_view(services, await find_job(services, job_id))

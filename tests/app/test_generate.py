@@ -264,3 +264,59 @@ async def test_a_full_queue_is_503(settings: AppSettings, model: str) -> None:
     assert [answer.status_code for answer in answers] == [202, 202, 503]
     assert answers[2].json()["code"] == "queue_full"
     assert int(answers[2].headers["retry-after"]) > 0
+
+
+async def test_the_seconds_of_work_that_wait_are_bounded(
+    settings: AppSettings, connection: Redis
+) -> None:
+    announce(connection, worker_card(row_steps_per_s=20.0), model_card())
+    announce(connection, worker_card("gpu-2", row_steps_per_s=10.0), model_card())
+    async with serving(settings.model_copy(update={"max_queue_s": 5.0})) as client:
+        answers = [await client.post("/generate", json={"prompt": "a"}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+    assert [answer.json()["estimated_s"] for answer in answers[:3]] == [2.0, 4.0, 6.0]
+    assert answers[3].json()["code"] == "too_much_waiting"
+    assert answers[3].headers["retry-after"] == "1"
+
+
+async def test_without_a_speed_known_there_is_no_estimate_and_no_bound_of_it(
+    settings: AppSettings, model: str
+) -> None:
+    async with serving(settings.model_copy(update={"max_queue_s": 0.1})) as client:
+        answers = [await client.post("/generate", json={"prompt": "a"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert [answer.json()["estimated_s"] for answer in answers] == [None, None]
+
+
+async def test_a_worker_without_a_speed_of_its_own_counts_as_the_others(
+    client: httpx.AsyncClient, connection: Redis
+) -> None:
+    announce(connection, worker_card(row_steps_per_s=30.0), model_card())
+    announce(connection, worker_card("gpu-2"), model_card())
+    announce(connection, worker_card("gpu-3", "large", row_steps_per_s=1000.0), model_card("large"))
+    accepted = await client.post("/generate", json={"prompt": "a", "model": "tiny"})
+    assert accepted.json()["estimated_s"] == 1.0
+    polled = await client.get(accepted.headers["location"])
+    assert polled.json() == accepted.json()
+
+
+async def test_a_job_that_does_not_wait_has_no_estimate(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    announce(connection, worker_card(row_steps_per_s=30.0), model_card())
+    accepted = await client.post("/generate", json={"prompt": "a"})
+    assert take(jobs, "gpu-1") is not None
+    assert (await client.get(accepted.headers["location"])).json()["estimated_s"] is None
+
+
+async def test_a_job_carries_the_time_until_which_it_may_wait(
+    settings: AppSettings, jobs: Queue
+) -> None:
+    async with serving(settings.model_copy(update={"queue_ttl_s": 60})) as client:
+        job_id = (await client.post("/generate", json={"prompt": "a"})).json()["id"]
+    held = take(jobs, "gpu-1")
+    accepted_at = created_at(job_id)
+    assert held is not None
+    assert accepted_at is not None
+    assert held.job.kwargs["deadline"] == accepted_at + 60
+    assert held.job.ttl is None

@@ -79,6 +79,30 @@ def test_whatever_writes_may_find_redis_away_or_full() -> None:
             assert {"redis_unavailable", "queue_full"} <= examples.keys(), name
 
 
+def test_the_idempotency_key_and_its_answers_are_shown() -> None:
+    operation = dict(operations())["POST /generate"]
+    (header,) = [each for each in operation["parameters"] if each["name"] == "idempotency-key"]
+    assert header["in"] == "header"
+    assert header["description"]
+    assert header["examples"]
+    for status in ("200", "202"):
+        assert {"Location", "Idempotency-Replayed"} == operation["responses"][status][
+            "headers"
+        ].keys()
+    shown = {
+        (status, code)
+        for status, response in operation["responses"].items()
+        for code in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+    }
+    assert {
+        ("422", "idempotency_key_reused"),
+        ("410", "job_expired"),
+        ("429", "too_much_waiting"),
+        ("503", "store_unavailable"),
+        ("504", "deadline_exceeded"),
+    } <= shown
+
+
 def test_references_lead_somewhere() -> None:
     schema = create_app(AppSettings()).openapi()
     assert "Problem" in schema["components"]["schemas"]

@@ -13,6 +13,7 @@ from contract.job import JobState, read_job
 from tests.reference import Wish, develop
 from tests.worker.conftest import Ask
 from tests.worker.test_batch_worker import assert_same_picture, pixels
+from tests.worker.test_deadline import ask as late_job
 from worker.engine.engine import Engine
 from worker.settings import WorkerSettings
 
@@ -26,6 +27,7 @@ def test_a_stock_worker_runs_the_same_jobs(
     settings: WorkerSettings,
 ) -> None:
     drawn, refused = ask(seed=5, images=2), ask(sampler="lcm", steps=99)
+    late = late_job(jobs, wait_s=-1)
     command = ["worker", "--burst", "--url", redis_url, "--worker-class", "rq.SimpleWorker"]
     command += ["--serializer", "rq.serializers.JSONSerializer", jobs.name]
     environment = os.environ | {
@@ -49,5 +51,9 @@ def test_a_stock_worker_runs_the_same_jobs(
     assert failed is not None
     assert failed.error is not None
     assert failed.error.code == "sampler_refused"
+    exceeded = read_job(connection, late)
+    assert exceeded is not None
+    assert exceeded.error is not None
+    assert exceeded.error.code == "deadline_exceeded"
     assert connection.xlen(f"rq:results:{refused}") == 1  # an honest failure is not tried again
     assert "sampler_refused" not in Job.fetch(drawn, connection, JSONSerializer).description

@@ -7,13 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import GenerationError
+from contract.rows import rows_of as rows_of
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.sampler import SamplerTable
-
-
-def rows_of(guidance: float) -> int:
-    """Rows of one picture: without guidance it needs no unconditional one, and half the work."""
-    return 2 if guidance > 1.0 else 1
 
 
 @dataclass(frozen=True, slots=True)

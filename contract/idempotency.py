@@ -1,0 +1,66 @@
+"""Idempotency keys: a request that is sent again gets the job that it made the first time."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict
+from redis import Redis
+from redis.client import Pipeline
+
+from contract.errors import IdempotencyKeyReused
+from contract.request import GenerateRequest
+
+KEPT_S = 24 * 3600
+HEADER = "Idempotency-Key"
+
+
+class _Made(BaseModel):
+    """What stands under a key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    asked: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A key, and what is asked under it."""
+
+    key: str
+    asked: str  # SHA-256 of the request
+
+    @classmethod
+    def of(cls, key: str, request: GenerateRequest) -> "Ticket":
+        """The request as the caller meant it: what is left out and what is said to be the default
+        are the same, and a seed that is yet to be drawn is no part of it."""
+        asked = request.model_dump_json(exclude_defaults=True)
+        return cls(key, hashlib.sha256(asked.encode()).hexdigest())
+
+    @property
+    def redis_key(self) -> str:
+        return f"darkroom:idempotency:{hashlib.sha256(self.key.encode()).hexdigest()}"
+
+
+def find(connection: Redis, ticket: Ticket) -> str | None:
+    """The id of the job that the key has made; None where it has made none.
+
+    Raises:
+        IdempotencyKeyReused: something else was asked under it.
+    """
+    value = cast("bytes | None", connection.get(ticket.redis_key))
+    if value is None:
+        return None
+    made = _Made.model_validate_json(value)
+    if made.asked != ticket.asked:
+        raise IdempotencyKeyReused(
+            "Another request was sent with this key; it takes a new one.", field=HEADER
+        )
+    return made.job_id
+
+
+def note(pipeline: Pipeline, ticket: Ticket, job_id: str) -> None:
+    """Writes down what the key has made; part of the transaction that makes it."""
+    made = _Made(job_id=job_id, asked=ticket.asked)
+    pipeline.set(ticket.redis_key, made.model_dump_json(), ex=KEPT_S)
