@@ -16,6 +16,7 @@ from contract.errors import (
     JobExpired,
     NoModel,
     QueueFull,
+    RedisUnavailable,
     TooMuchWaiting,
     UnknownModel,
 )
@@ -24,6 +25,9 @@ from contract.job import JobRecord, JobState, read_job
 from contract.request import GenerateRequest, JobRequest
 from contract.resolution import resolve
 from contract.workers import ModelCard
+
+ATTEMPTS = 5
+"""How often a job with a key is put into the queue where the answer is lost."""
 
 
 def admit(asked: GenerateRequest, census: Census, default_model: str | None) -> JobRequest:
@@ -97,10 +101,11 @@ def accept(
     Raises:
         QueueFull: as many jobs as are allowed wait already.
         TooMuchWaiting: they would take longer than is allowed.
+        RedisUnavailable: it stays unknown whether the job was accepted; the key tells later.
     """
     waiting = queue.model_queue(connection, request.model)
     job_id = identity.new_job_id()
-    while True:
+    for _ in range(ATTEMPTS):
         _require_room(waiting, request.model, settings, row_steps_per_s)
         standing = queue.enqueue(
             waiting,
@@ -115,6 +120,7 @@ def accept(
         known = recall(connection, ticket) if ticket is not None else None
         if known is not None:  # made by another call, or by this one, whose answer was lost
             return Accepted(known.record, is_replay=known.record.id != job_id)
+    raise RedisUnavailable("The answers of Redis are lost again and again.")
 
 
 def _require_room(
