@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import httpx
@@ -6,6 +7,7 @@ import pytest
 from redis import Redis
 from rq import Queue
 
+from app import gallery
 from app.settings import AppSettings
 from contract.errors import NotFinite, StoreUnavailable
 from contract.identity import new_job_id
@@ -140,6 +142,25 @@ async def test_a_picture_comes_from_the_store_of_the_setting(
     assert (away.status_code, away.json()["code"]) == (503, "store_unavailable")
     assert int(away.headers["retry-after"]) > 0
     assert str(tmp_path) not in away.text
+
+
+async def test_a_disk_that_hangs_holds_up_nobody_for_long(
+    settings: AppSettings, jobs: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open a pipe that nobody writes to is to wait for ever."""
+    monkeypatch.setattr(gallery, "LIMIT_S", 0.2)
+    path = tmp_path / "00" / "00" / ("0" * 64)
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    stored = settings.model_copy(update={"pictures": f"file://{tmp_path}"})
+    async with serving(stored) as client:
+        url = await accepted(client)
+        held = take(jobs, WORKER)
+        assert held is not None
+        commit(held, job_result(path.name))
+        response = await client.get(f"{url}/images/0")
+        os.close(os.open(path, os.O_WRONLY))  # lets the thread go
+    assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
 
 
 async def test_a_job_that_failed_for_its_store_says_so(
