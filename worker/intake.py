@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -200,19 +200,24 @@ class Intake:
         self._began(claim)
         try:
             request = job_request(claim.job.kwargs)
-            require_in_time(claim.job.kwargs)
             check(request, self._card)
-            begun = read_checkpoint_of(self._queue.connection, claim.job_id).pictures
+            begun = self._begun(claim.job_id)
+            if not begun:
+                require_in_time(claim.job.kwargs)
             is_suspect = claim.strikes >= STRIKES_UNTIL_ALONE
             return claim, Development(claim.job_id, request, begun, is_suspect=is_suspect)
-        except redis.RedisError as error:
-            logger.warning("job %s starts over: %s", claim.job_id, error)
-            return claim, Development(claim.job_id, request)
         except DarkroomError as error:
             return claim, error
         except Exception as error:
             logger.exception("job %s cannot be taken", claim.job_id)
             return claim, EngineFault(f"The job could not be taken: {error}")
+
+    def _begun(self, job_id: str) -> Mapping[int, bytes]:
+        try:
+            return read_checkpoint_of(self._queue.connection, job_id).pictures
+        except redis.RedisError as error:
+            logger.warning("job %s starts over: %s", job_id, error)
+            return {}
 
     def _accept(self, claim: Claim, development: Development | DarkroomError) -> None:
         former = self.forget(claim.job_id)
