@@ -88,9 +88,9 @@ def serve(settings: AppSettings) -> None:
     Raises:
         BadSetting: the address cannot be listened on, or the picture store not opened.
     """
-    # uvicorn stops in order and then raises the signal again: a good stop would look like a kill.
-    signal.signal(signal.SIGTERM, lambda signum, frame: None)
     with _listen(settings) as listener:
+        # uvicorn stops in order and then raises the signal again, as if it had been killed.
+        signal.signal(signal.SIGTERM, lambda signum, frame: None)
         server = ApiServer(create_app(settings), timeout_graceful_shutdown=GRACE_S)
         server.run(sockets=[listener])
 
