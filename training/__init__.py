@@ -24,3 +24,5 @@ import os
 
 # Before torch loads OpenMP: its idle threads would spin in the way of the machine's other work.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+# transformers warns of a missing torchvision, which nothing here needs.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

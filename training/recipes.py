@@ -23,7 +23,7 @@ SMALL_VAE = VaeRecipe(
 )
 
 CLIP = ClipRecipe(
-    Optimisation(steps=2500, batch=128, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05),
+    Optimisation(steps=1600, batch=128, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05),
     held_out_style="twemoji",
 )
 
