@@ -15,10 +15,10 @@ from training.data import PictureSet
 from training.loop import Loss
 from training.optimiser import Trained
 from training.order import Draw
-from training.recipe import AugmentationRecipe, ClipRecipe, VariationRecipe
+from training.recipe import AugmentationRecipe, ClipRecipe
 from training.texts import Captioner, Shown
 from training.tokenizer import token_ids
-from training.variation import can_recolour, can_repeat, is_colourful, vary
+from training.variation import can_repeat, colours_of, is_colourful, vary
 
 CHUNK = 256
 
@@ -56,7 +56,7 @@ class ClipStage:
         self.model = build_clip(recipe, tokenizer).to(device)
         self.captioner = Captioner(pictures.concepts, recipe.texts)
         self.small = _shrink(pictures, recipe.picture_encoder.size)
-        self.options = Options(self.small, recipe.variation)
+        self.options = Options(self.small, recipe)
         self.rows_of = [rows for rows in _rows_by_concept(pictures, recipe.held_out_style) if rows]
 
     def trained(self) -> list[Trained]:
@@ -102,24 +102,24 @@ class ClipStage:
 class Options:
     """In which ways each picture may be varied."""
 
-    def __init__(self, pictures: PictureSet, recipe: VariationRecipe) -> None:
-        self.pictures, self.recipe = pictures, recipe
-        self.repeatable = [can_repeat(concept, recipe) for concept in pictures.concepts]
-        self.colourable = [can_recolour(concept, recipe) for concept in pictures.concepts]
+    def __init__(self, pictures: PictureSet, recipe: ClipRecipe) -> None:
+        self.pictures, self.recipe = pictures, recipe.variation
+        self.repeatable = [can_repeat(each, recipe.variation) for each in pictures.concepts]
+        self.colours = colours_of(pictures.concepts, recipe.texts, recipe.variation)
         chunks = np.array_split(np.arange(len(pictures)), -(-len(pictures) // CHUNK))
-        self.is_colourful = torch.cat([is_colourful(pictures.batch(c), recipe) for c in chunks])
+        self.is_colourful = torch.cat(
+            [is_colourful(pictures.batch(chunk), recipe.variation) for chunk in chunks]
+        )
 
     def choose(self, row: int, draw: Draw) -> Shown:
         """The picture as it is, or in another colour, or several times."""
         recipe = self.recipe
         concept = int(self.pictures.concept_of[row])
         style = self.pictures.styles[self.pictures.style_of[row]]
-        chance = float(draw.uniform(1))
+        chance, colours = float(draw.uniform(1)), self.colours[concept]
         if chance < recipe.recoloured_share:
-            if self.colourable[concept] and self.is_colourful[row]:
-                return Shown(
-                    concept, style, colour=recipe.colours[draw.place(len(recipe.colours))][0]
-                )
+            if colours and self.is_colourful[row]:
+                return Shown(concept, style, colour=colours[draw.place(len(colours))])
         elif chance < recipe.recoloured_share + recipe.repeated_share and self.repeatable[concept]:
             return Shown(concept, style, number=recipe.numbers[draw.place(len(recipe.numbers))][0])
         return Shown(concept, style)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training.data import PictureSet
+from training.emoji import Concept
 from training.errors import TrainingError
 from training.files import digest, write_whole
 from training.order import Draw
 from training.recipe import UnetRecipe
 from training.texts import Shown
 from training.vae import encode
-from training.variation import can_recolour, can_repeat, is_colourful, vary
+from training.variation import can_repeat, colours_of, is_colourful, vary
 
 LATENTS, NOTE = "latents.npy", "latents.json"
 CHUNK = 64
@@ -46,30 +47,27 @@ class Choices:
 
 def plan(pictures: PictureSet, recipe: UnetRecipe) -> list[Source]:
     """Everything that is encoded, in a fixed order: the default style comes with variations."""
+    colours = colours_of(pictures.concepts, recipe.texts, recipe.variation)
     sources: list[Source] = []
     for row, (concept, style_number) in enumerate(
         zip(pictures.concept_of.tolist(), pictures.style_of.tolist(), strict=True)
     ):
-        style = pictures.styles[style_number]
-        if pictures.concepts[concept].subgroup in recipe.left_out_subgroups:
+        style, named = pictures.styles[style_number], pictures.concepts[concept]
+        if named.subgroup in recipe.left_out_subgroups:
             continue
         if style == recipe.style:
-            sources += [Source(row, each) for each in _variants(pictures, row, concept, recipe)]
+            sources += [Source(row, Shown(concept)), *_repeated(row, concept, named, recipe)]
+            if bool(is_colourful(pictures.batch(np.array([row])), recipe.variation)):
+                sources += [Source(row, Shown(concept, colour=each)) for each in colours[concept]]
         elif style in recipe.other_styles:
             sources.append(Source(row, Shown(concept, style)))
     return sources
 
 
-def _variants(pictures: PictureSet, row: int, concept: int, recipe: UnetRecipe) -> Iterator[Shown]:
-    variation, named = recipe.variation, pictures.concepts[concept]
-    yield Shown(concept)
-    if can_repeat(named, variation):
-        for number, _ in variation.numbers:
-            yield Shown(concept, number=number)
-    picture = pictures.batch(np.array([row]))
-    if can_recolour(named, variation) and bool(is_colourful(picture, variation)):
-        for colour, _ in variation.colours:
-            yield Shown(concept, colour=colour)
+def _repeated(row: int, concept: int, named: Concept, recipe: UnetRecipe) -> list[Source]:
+    if not can_repeat(named, recipe.variation):
+        return []
+    return [Source(row, Shown(concept, number=number)) for number, _ in recipe.variation.numbers]
 
 
 def choices_of(sources: Sequence[Source]) -> list[Choices]:

@@ -76,10 +76,12 @@ class VaeRecipe:
 class TextRecipe:
     """How often a text is not just the label."""
 
-    other_name_share: float = 0.1  # a tag that belongs to this concept alone
+    other_name_share: float = 0.12  # a tag that belongs to this concept alone; "apple" of a red one
     template_share: float = 0.15
     tag_share: float = 0.1  # the label and one of its tags
     style_named_share: float = 0.7  # of the pictures whose style may be named
+    style_first_share: float = 0.5  # "noto cat", and otherwise "cat, noto"
+    colour_words: str = "red orange yellow green blue purple pink brown black white grey gray"
     templates: tuple[str, ...] = (
         "{a} {}",
         "the {}",
@@ -108,7 +110,6 @@ class VariationRecipe:
         ("purple", 0.76),
         ("pink", 0.91),
     )
-    other_colour_words: str = "black white brown grey gray golden rainbow silver colour color"
     numbers: tuple[tuple[str, int], ...] = (("two", 2), ("three", 3))
     groups: tuple[str, ...] = (
         "smileys-emotion",

@@ -29,44 +29,55 @@ class Captioner:
     def __init__(self, concepts: Sequence[Concept], recipe: TextRecipe) -> None:
         self.recipe = recipe
         self.concepts = concepts
-        self._other_names = other_names(concepts)
+        self._other_names = other_names(concepts, recipe)
 
     def texts(self, pictures: Sequence[Shown], draw: Draw) -> list[str]:
         """[pictures]: one text each, chosen by chance."""
-        chances = draw.uniform(len(pictures), 3).tolist()
+        chances = draw.uniform(len(pictures), 4).tolist()
         return [self._text(each, *chance) for each, chance in zip(pictures, chances, strict=True)]
 
-    def _text(self, shown: Shown, kind: float, which: float, named: float) -> str:
-        recipe, concept = self.recipe, self.concepts[shown.concept]
-        label, tags = concept.label, concept.tags
-        others = self._other_names[shown.concept]
+    def _text(self, shown: Shown, kind: float, which: float, named: float, first: float) -> str:
+        recipe, tags = self.recipe, self.concepts[shown.concept].tags
+        name, others = self.concepts[shown.concept].label, self._other_names[shown.concept]
         if kind < recipe.other_name_share and others:
-            label = _pick(others, which)
-        text = varied(label, shown)
+            name = _pick(others, which)
+        text = varied(name, shown, recipe)
         kind -= recipe.other_name_share
         if 0 <= kind < recipe.template_share:
             text = _pick(recipe.templates, which).format(text, a=article(text))
         elif recipe.template_share <= kind < recipe.template_share + recipe.tag_share and tags:
             text = f"{text}, {_pick(tags, which)}"
-        if shown.style and named < recipe.style_named_share:
-            text = f"{text}, {shown.style}"
-        return text
+        if not shown.style or named >= recipe.style_named_share:
+            return text
+        before = first < recipe.style_first_share
+        return f"{shown.style} {text}" if before else f"{text}, {shown.style}"
 
 
-def other_names(concepts: Sequence[Concept]) -> list[tuple[str, ...]]:
-    """[concepts]: the tags that belong to this concept alone and are no concept's label."""
+def other_names(concepts: Sequence[Concept], recipe: TextRecipe) -> list[tuple[str, ...]]:
+    """[concepts]: what else may be said, where it is no concept's label.
+
+    That is the tags that belong to this concept alone, and the label without its colour.
+    """
     uses = Counter(tag for concept in concepts for tag in set(concept.tags))
     labels = {concept.label.lower() for concept in concepts}
-    return [
-        tuple(tag for tag in concept.tags if uses[tag] == 1 and tag.lower() not in labels)
-        for concept in concepts
-    ]
+    names = []
+    for concept in concepts:
+        own = [tag for tag in concept.tags if uses[tag] == 1]
+        plain = without_colour(concept.label, recipe)
+        names.append(tuple(name for name in (plain, *own) if name.lower() not in labels))
+    return names
 
 
-def varied(label: str, shown: Shown) -> str:
+def without_colour(label: str, recipe: TextRecipe) -> str:
+    """ "red apple" is an apple; a label that is nothing but a colour stays."""
+    colours = recipe.colour_words.split()
+    return " ".join(word for word in label.split() if word not in colours) or label
+
+
+def varied(label: str, shown: Shown, recipe: TextRecipe) -> str:
     """The label of a recoloured or repeated picture: "blue cat face", "two cat faces"."""
     if shown.colour:
-        label = f"{shown.colour} {label}"
+        label = f"{shown.colour} {without_colour(label, recipe)}"
     return f"{shown.number} {plural(label)}" if shown.number else label
 
 

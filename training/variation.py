@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.emoji import Concept
-from training.recipe import VariationRecipe
-from training.texts import Shown
+from training.recipe import TextRecipe, VariationRecipe
+from training.texts import Shown, without_colour
+
+Colours = list[list[str]]
 
 HUE_BINS = 36
 
@@ -22,11 +24,21 @@ def can_repeat(concept: Concept, recipe: VariationRecipe) -> bool:
     return concept.group in recipe.groups and concept.subgroup not in recipe.left_out_subgroups
 
 
-def can_recolour(concept: Concept, recipe: VariationRecipe) -> bool:
-    """Not where its name already has a colour."""
-    words = set(concept.label.lower().replace("-", " ").split())
-    colours = {*(name for name, _ in recipe.colours), *recipe.other_colour_words.split()}
-    return can_repeat(concept, recipe) and not words & colours
+def colours_of(concepts: Sequence[Concept], texts: TextRecipe, recipe: VariationRecipe) -> Colours:
+    """[concepts]: the colours in which each may be drawn, but for those of another concept.
+
+    A red apple may become a blue one, but not a green one, which the sets draw themselves.
+    """
+    labels = {concept.label for concept in concepts}
+    return [
+        [
+            colour
+            for colour, _ in recipe.colours
+            if can_repeat(concept, recipe)
+            and f"{colour} {without_colour(concept.label, texts)}" not in labels
+        ]
+        for concept in concepts
+    ]
 
 
 def recolour(pictures: Tensor, hues: Tensor) -> Tensor:

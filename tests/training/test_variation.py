@@ -3,10 +3,10 @@
 import torch
 
 from training.emoji import Concept
-from training.recipe import VariationRecipe
+from training.recipe import TextRecipe, VariationRecipe
 from training.texts import Shown
 from training.variation import (
-    can_recolour,
+    colours_of,
     is_colourful,
     recolour,
     repeat,
@@ -49,11 +49,16 @@ def test_two_stand_beside_each_other() -> None:
     assert not drawn[:3].any()
 
 
-def test_what_has_a_colour_in_its_name_is_not_recoloured() -> None:
-    apple = Concept("1", "red apple", (), "food-drink", "food-fruit")
-    cat = Concept("2", "cat", (), "animals-nature", "animal-mammal")
-    arrow = Concept("3", "up arrow", (), "symbols", "arrow")
-    assert [can_recolour(each, RECIPE) for each in (apple, cat, arrow)] == [False, True, False]
+def test_nothing_is_recoloured_into_another_concept() -> None:
+    concepts = [
+        Concept("1", "red apple", (), "food-drink", "food-fruit"),
+        Concept("2", "green apple", (), "food-drink", "food-fruit"),
+        Concept("3", "up arrow", (), "symbols", "arrow"),
+    ]
+    apple, _, arrow = colours_of(concepts, TextRecipe(), RECIPE)
+    assert "blue" in apple
+    assert "green" not in apple
+    assert arrow == []
 
 
 def test_only_the_pictures_that_are_to_be_varied_are() -> None:
