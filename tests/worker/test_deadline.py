@@ -1,16 +1,19 @@
 """A job that waited longer than it may is not run."""
 
+from collections.abc import Callable
+
 import pytest
 from redis import Redis
 from rq import Queue
 
 from contract import identity, queue, transactions
+from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.job import JobState
 from contract.queue import require_in_time
 from contract.request import JobRequest
 from tests.waiting import job_in
-from tests.worker.conftest import MODEL
+from tests.worker.conftest import MODEL, running
 from worker.batch_worker import BatchWorker
 
 REQUEST = JobRequest(prompt="a", model=MODEL, seed=1, width=64, height=64, steps=2)
@@ -31,6 +34,19 @@ def test_a_job_that_is_taken_too_late_fails_and_never_runs(
     assert record.error.code == "deadline_exceeded"
     assert job_in(connection, early).state is JobState.SUCCEEDED
     assert worker._metrics.registry.get_sample_value("darkroom_pictures_total") == 1
+
+
+def test_a_job_that_was_begun_in_time_is_finished_however_late(
+    make_worker: Callable[[], BatchWorker], jobs: Queue, connection: Redis
+) -> None:
+    job_id = ask(jobs, wait_s=-1)
+    first = transactions.take(jobs, "gpu-1")
+    assert first is not None
+    begun = JobCheckpoint(1, {0: b"a checkpoint"})
+    write_checkpoints(connection, {(job_id, first.execution.id): begun})
+    transactions.requeue([first])
+    with running(make_worker()):
+        assert job_in(connection, job_id).state is JobState.SUCCEEDED
 
 
 def test_a_deadline_does_not_begin_anew_when_a_job_is_put_back(jobs: Queue) -> None:
