@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,9 @@ def _worker(options: argparse.Namespace) -> None:
             metrics_port=options.metrics_port,
         )
     )
+    # All is said and done; to take torch down as well would hold up a rolling restart.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _generate(options: argparse.Namespace) -> None:
