@@ -49,6 +49,9 @@ QUARANTINE_TTL_S = 24 * 3600
 
 Outcome = TypeVar("Outcome")
 
+Fits = Callable[[JobRequest, bool], bool]
+"""Whether a job may be taken, by its request and whether it must run alone."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,12 +65,17 @@ class Claim:
     strikes: int = 0  # workers that died while they held it, without any progress
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether so many workers died of it that it runs alone."""
+        return self.strikes >= STRIKES_UNTIL_ALONE
+
+    @property
     def job_id(self) -> str:
         return str(self.job.id)
 
 
 def take(
-    queue: Queue, worker_name: str, fits: Callable[[JobRequest], bool] = lambda request: True
+    queue: Queue, worker_name: str, fits: Fits = lambda request, is_suspect: True
 ) -> Claim | None:
     """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
     is left to other workers. Does not block.
@@ -84,7 +92,7 @@ def take(
     return None
 
 
-def _next_fits(queue: Queue, fits: Callable[[JobRequest], bool]) -> bool:
+def _next_fits(queue: Queue, fits: Fits) -> bool:
     """One that cannot be read does: whoever takes it sets it aside."""
     head = queue.connection.lindex(queue.key, 0)
     if head is None:
@@ -92,7 +100,8 @@ def _next_fits(queue: Queue, fits: Callable[[JobRequest], bool]) -> bool:
     job_id = queue_text(head)
     try:
         raw = read_hash(queue.connection, Job.key_for(job_id))
-        return fits(job_request(restore_job(queue.connection, job_id, raw).kwargs))
+        request = job_request(restore_job(queue.connection, job_id, raw).kwargs)
+        return fits(request, _strikes(raw) >= STRIKES_UNTIL_ALONE)
     except MalformedJob:
         return True
 
@@ -124,9 +133,13 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         pipeline.hset(key, EXECUTION_FIELD, execution.id)
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         pipeline.persist(key)
-        return Claim(queue, job, execution, int(raw.get(STRIKES_FIELD.encode(), 0)))
+        return Claim(queue, job, execution, _strikes(raw))
 
     return transact(connection, key, attempt)
+
+
+def _strikes(raw: Mapping[Any, Any]) -> int:
+    return int(raw.get(STRIKES_FIELD.encode(), 0))
 
 
 def read_hash(connection: Redis, key: str) -> dict[Any, Any]:

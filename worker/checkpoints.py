@@ -21,6 +21,10 @@ from worker.engine.engine import Engine
 MOST_COST = 0.01
 """Share of the loop's time that copying may take."""
 
+FIRST_AFTER_S = 0.1
+"""A job that has no checkpoint yet gets its first one this soon: until then a worker's death looks
+like the job's doing."""
+
 logger = logging.getLogger(__name__)
 
 Jobs = Mapping[str, tuple[Claim, Development]]
@@ -47,17 +51,31 @@ class Checkpointer:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._writing: Future[None] | None = None
         self._next_at = 0.0
+        self._taken_at = 0.0
+        self._known: set[str] = set()
+        """The jobs of the last checkpoint."""
 
     def note(self, jobs: Jobs) -> None:
         """Has a checkpoint written if it is time for one; never waits for Redis."""
         busy = self._writing is not None and not self._writing.done()
-        if self._interval_s == 0 or busy or time.perf_counter() < self._next_at:
+        if self._interval_s == 0 or busy or not self._is_time(jobs):
             return
-        began = time.perf_counter()
+        self._taken_at = time.perf_counter()
         states = _states(jobs, self._engine.checkpoints())
-        taken_s = time.perf_counter() - began
-        self._next_at = began + max(self._interval_s, taken_s / MOST_COST)
+        taken_s = time.perf_counter() - self._taken_at
+        self._next_at = self._taken_at + max(self._interval_s, taken_s / MOST_COST)
+        self._known = set(states)
         self._writing = self._pool.submit(self._write, states)
+
+    def _is_time(self, jobs: Jobs) -> bool:
+        now = time.perf_counter()
+        if now >= self._next_at:
+            return True
+        has_new = any(
+            development.fingerprint and job_id not in self._known
+            for job_id, (_, development) in jobs.items()
+        )
+        return has_new and now >= self._taken_at + FIRST_AFTER_S
 
     def close(self, jobs: Jobs) -> None:
         """Writes a last one, for whoever goes on with the jobs."""

@@ -34,17 +34,13 @@ class Development:
         job_id: str,
         request: JobRequest,
         begun: Mapping[int, bytes] | None = None,
-        *,
-        is_suspect: bool = False,
     ):
         """
         Args:
             begun: the checkpoints of those pictures that another worker began, by their number.
-            is_suspect: whether workers died of it, so that it runs alone.
         """
         self.job_id = job_id
         self.request = request
-        self.is_suspect = is_suspect
         self.fingerprint = b""
         """Of what its steps are made of; known once the pictures are."""
         self._begun = begun or {}

@@ -17,7 +17,7 @@ from contract.errors import DarkroomError, EngineFault
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
 from contract.resolution import check
-from contract.transactions import STRIKES_UNTIL_ALONE, Claim
+from contract.transactions import Claim
 from contract.workers import ModelCard
 from worker.development import Development, PictureKey
 from worker.engine.engine import Engine
@@ -68,8 +68,6 @@ class Intake:
             SimpleQueue()
         )
         self._unready = 0
-        self._lonely: tuple[Development, SamplerTable] | None = None
-        """A suspect that waits until it is alone."""
         self._pause_s = FIRST_PAUSE_S
         self._resume_at = 0.0
         self.jobs: dict[str, tuple[Claim, Development]] = {}
@@ -77,14 +75,11 @@ class Intake:
 
     @property
     def is_empty_handed(self) -> bool:
-        """Whether nothing is on its way, or waiting, that will still bring the engine a job."""
-        return self._unready == 0 and self._asked is None and self._lonely is None
+        """Whether nothing is on its way that will still bring the engine a job."""
+        return self._unready == 0 and self._asked is None
 
     def take(self, wait_s: float = 0.0) -> None:
         """Lets in the jobs that have come; waits up to `wait_s` where they are on their way."""
-        if self._lonely is not None and len(self.jobs) == 1:
-            lonely, self._lonely = self._lonely, None
-            self._join(*lonely)
         if self._asked is not None and futures.wait([self._asked], wait_s).done:
             asked, self._asked = self._asked, None
             self._let_in(asked)
@@ -92,7 +87,7 @@ class Intake:
     def ask(self) -> None:
         """Has the queue asked for jobs that fit, unless it is asked already, or a suspect is here
         that wants no company."""
-        if any(development.is_suspect for _, development in self.jobs.values()):
+        if any(claim.is_suspect for claim, _ in self.jobs.values()):
             return
         if self._asked is None and time.perf_counter() >= self._resume_at:
             self._asked = self._asking.submit(self._ask, self._room())
@@ -125,8 +120,6 @@ class Intake:
         held = self.jobs.pop(job_id, None)
         if held is None:
             return None
-        if self._lonely is not None and self._lonely[0] is held[1]:
-            self._lonely = None
         claim, development = held
         self._engine.remove(development.keys)
         return claim
@@ -174,8 +167,9 @@ class Intake:
     def _ask(self, room: Room) -> list[Arrival]:
         """In the thread: claims jobs until the next one does not fit, or none waits."""
 
-        def fits(request: JobRequest) -> bool:
-            return room.fits(self._shape(request), rows_of(request.guidance))
+        def fits(request: JobRequest, is_suspect: bool) -> bool:
+            """A suspect waits in the queue for a worker that has nothing else to do."""
+            return not is_suspect and room.fits(self._shape(request), rows_of(request.guidance))
 
         arrivals: list[Arrival] = []
         try:
@@ -183,8 +177,6 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
-                    if development.is_suspect:
-                        break
                     room.fill(self._shape(development.request), development.rows)
             self._pause_s = FIRST_PAUSE_S
         except Exception as error:  # what was claimed before it must not be lost
@@ -204,8 +196,7 @@ class Intake:
             begun = self._begun(claim.job_id)
             if not begun:
                 require_in_time(claim.job.kwargs)
-            is_suspect = claim.strikes >= STRIKES_UNTIL_ALONE
-            return claim, Development(claim.job_id, request, begun, is_suspect=is_suspect)
+            return claim, Development(claim.job_id, request, begun)
         except DarkroomError as error:
             return claim, error
         except Exception as error:
@@ -237,9 +228,6 @@ class Intake:
         future.add_done_callback(lambda done: self._ready.put((claim, development, _outcome(done))))
 
     def _join(self, development: Development, table: SamplerTable) -> None:
-        if development.is_suspect and len(self.jobs) > 1:
-            self._lonely = development, table
-            return
         for picture in development.pictures(table, self._engine.model):
             self._engine.add(picture)
 

@@ -254,9 +254,9 @@ def test_a_cancel_holds_though_rqs_sweep_queues_the_job_at_the_same_moment(
 
 def test_what_does_not_fit_stays_in_the_queue(connection: Redis, jobs: Queue, ask: Ask) -> None:
     large, small = ask(steps=100), ask(steps=1)
-    assert take(jobs, WORKER, lambda request: request.steps < 50) is None
+    assert take(jobs, WORKER, lambda request, is_suspect: request.steps < 50) is None
     assert jobs.get_job_ids() == [large, small]
-    held = take(jobs, WORKER, lambda request: request.steps > 50)
+    held = take(jobs, WORKER, lambda request, is_suspect: request.steps > 50)
     assert held is not None
     assert held.job_id == large
 
