@@ -15,7 +15,7 @@ BACKEND := $(or $(TORCH_BACKEND),$(INSTALLED_BACKEND))
 # Without a GPU the pinned torch does, which is far smaller where a CPU build can be had.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
 
-.PHONY: install run test check train evaluate lecture bench gpu-report load up clean
+.PHONY: install run test check train evaluate lecture bench chaos gpu-report load up clean
 
 ifneq ($(BACKEND),$(INSTALLED_BACKEND))
 .PHONY: $(INSTALLED)
@@ -64,6 +64,10 @@ lecture: install
 
 bench: install
 	$(BIN)/python benchmarks/engine.py
+
+# Workers are killed while jobs run; prints what became of the jobs.
+chaos: install
+	$(BIN)/python -m tests.faults.chaos $(CHAOS)
 
 gpu-report: install
 	$(BIN)/python benchmarks/gpu_report.py

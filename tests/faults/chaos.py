@@ -118,12 +118,13 @@ def _disturb(
     give_up_at, kill_at = time.monotonic() + LIMIT_S, time.monotonic() + every_s
     while open_ids and time.monotonic() < give_up_at:
         fleet.tend()
-        if time.monotonic() >= kill_at and (name := fleet.victim()) is not None:
-            held = fleet.held_by(name)
-            fleet.kill(name)
-            report.kills += 1
-            orphans |= {execution: (job_id, time.monotonic()) for job_id, execution in held.items()}
-            kill_at = time.monotonic() + every_s
+        if time.monotonic() >= kill_at:
+            kill_at += every_s
+            if (name := fleet.victim()) is not None:
+                held = fleet.held_by(name)
+                fleet.kill(name)
+                report.kills += 1
+                orphans |= {each: (job_id, time.monotonic()) for job_id, each in held.items()}
         for execution, (job_id, killed_at) in list(orphans.items()):
             if not is_held(connection, job_id, execution):
                 report.recovery_s.append(time.monotonic() - killed_at)
