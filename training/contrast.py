@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer
 
 from training.clip import build_clip, contrastive_loss, embed_pictures, embed_texts, retrieval
 from training.data import PictureSet
+from training.device import use_plain_attention
 from training.loop import Loss
 from training.optimiser import Trained
 from training.order import Draw
@@ -54,6 +55,7 @@ class ClipStage:
     ) -> None:
         self.name, self.recipe, self.pictures, self.device = name, recipe, pictures, device
         self.model = build_clip(recipe, tokenizer).to(device)
+        use_plain_attention(self.model.text)
         self.captioner = Captioner(pictures.concepts, recipe.texts)
         self.small = _shrink(pictures, recipe.picture_encoder.size)
         self.options = Options(self.small, recipe)
