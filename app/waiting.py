@@ -33,7 +33,7 @@ class Endings:
         self._client = redis.asyncio.Redis.from_url(
             redis_url, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
         )
-        self._ended: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, set[asyncio.Event]] = {}  # by job: a request sent again waits too
         self._is_leaving = False
 
     @asynccontextmanager
@@ -48,7 +48,8 @@ class Endings:
     async def wait(self, record: JobRecord, seconds: float) -> JobRecord:
         """The record of an accepted job once it has ended, or as it is after `seconds` or at
         `release`. Where Redis is away then, as it was: the job is accepted all the same."""
-        ended = self._ended.setdefault(record.id, asyncio.Event())
+        ended = asyncio.Event()
+        self._waiting.setdefault(record.id, set()).add(ended)
         try:
             record = await self._read(record)  # it may have been quick
             if not record.state.is_final and not self._is_leaving:
@@ -57,14 +58,16 @@ class Endings:
                 record = await self._read(record)
             return record
         finally:
-            del self._ended[record.id]
+            self._waiting[record.id].remove(ended)
+            if not self._waiting[record.id]:
+                del self._waiting[record.id]
 
     def release(self) -> None:
         """Ends every wait, now and from now on: a process that stops still owes all who wait the
         ids of their jobs."""
         self._is_leaving = True
-        for ended in self._ended.values():
-            ended.set()
+        for job_id in self._waiting:
+            self._wake(job_id)
 
     async def _read(self, known: JobRecord) -> JobRecord:
         try:
@@ -87,7 +90,7 @@ class Endings:
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             try:
-                for job_id in await self._backend.call(ended_among, list(self._ended)):
+                for job_id in await self._backend.call(ended_among, list(self._waiting)):
                     self._wake(job_id)
             except (RedisUnavailable, RedisError) as error:
                 logger.debug("no look at jobs: %s", error)
@@ -98,6 +101,5 @@ class Endings:
             self._wake(data.decode())
 
     def _wake(self, job_id: str) -> None:
-        waited_for = self._ended.get(job_id)
-        if waited_for is not None:
-            waited_for.set()
+        for ended in self._waiting.get(job_id, ()):
+            ended.set()

@@ -50,6 +50,27 @@ async def test_prefer_wait_answers_with_the_finished_job(
     assert (await client.get(job["images"][0]["url"])).content == PNG
 
 
+async def test_a_request_that_is_sent_again_waits_for_the_same_job(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    """Who leaves early takes nobody else's news along."""
+    key = {"Idempotency-Key": "8e03978e"}
+    early: list[httpx.Response] = []
+
+    def play() -> Claim | None:
+        if jobs.count == 1 and not early:
+            early.append(anyio.from_thread.run(again))
+        return develop(jobs) if early else None
+
+    async def again() -> httpx.Response:
+        asked = {"prompt": "a red circle"}
+        return await client.post("/generate", json=asked, headers=key | {"Prefer": "wait=0"})
+
+    response = await ask(client, play, key | {"Prefer": "wait=10"})
+    assert (response.status_code, early[0].status_code) == (200, 202)
+    assert response.json()["id"] == early[0].json()["id"]
+
+
 async def test_wait_is_bounded_by_the_settings(client: httpx.AsyncClient, jobs: Queue) -> None:
     headers = {"Prefer": "respond-async, wait=999999"}
     response = await ask(client, lambda: develop(jobs), headers)
