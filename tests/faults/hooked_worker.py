@@ -1,0 +1,55 @@
+"""`darkroom worker` with a mechanism taken out, or stopped at the worst moment.
+
+    python -m tests.faults.hooked_worker --name NAME
+
+WITHOUT         mechanisms to take out: `fence`, `sweep`, both with a comma between them
+SHORT_LEASES    if set, leases run out and are looked for five times as soon
+FREEZE_FILE     where this file exists, its first finder deletes it and freezes (SIGSTOP) between
+                the store's write and the commit; its process id then stands in `FREEZE_FILE.pid`
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import worker.heartbeat
+from contract import leases, transactions
+from contract.job import JobResult
+from contract.transactions import Claim
+from darkroom.cli import main
+
+WITHOUT, SHORT_LEASES, FREEZE_FILE = "WITHOUT", "SHORT_LEASES", "FREEZE_FILE"
+commit = transactions.commit
+
+
+def _freeze_first(claim: Claim, result: JobResult) -> None:
+    wanted = Path(os.environ[FREEZE_FILE])
+    try:
+        wanted.unlink()
+    except FileNotFoundError:
+        return commit(claim, result)
+    note = wanted.with_suffix(".pid")
+    note.with_suffix(".new").write_text(str(os.getpid()), encoding="utf-8")
+    note.with_suffix(".new").rename(note)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return commit(claim, result)
+
+
+def hook() -> None:
+    without = os.environ.get(WITHOUT, "").split(",")
+    if "fence" in without:
+        transactions.is_held = lambda claim, connection: True
+    if "sweep" in without:
+        worker.heartbeat.sweep = lambda queue: []
+    if SHORT_LEASES in os.environ:
+        leases.LEASE_TTL_MS = 2_000
+        worker.heartbeat.SWEEP_INTERVAL_S = 0.5
+    if FREEZE_FILE in os.environ:
+        transactions.commit = _freeze_first
+
+
+if __name__ == "__main__":
+    hook()
+    sys.argv.insert(1, "worker")
+    main()

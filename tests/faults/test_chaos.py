@@ -1,0 +1,21 @@
+"""A short form of `make chaos`."""
+
+from tests.faults.chaos import Plan, run
+
+
+def test_killing_worker_redis_and_api_loses_doubles_and_spoils_nothing() -> None:
+    plan = Plan(
+        jobs=18,
+        workers=2,
+        kill_every_s=3.0,
+        most_kills=1,
+        redis_restarts=(),
+        redis_kills=(0.3,),
+        api_restarts=(0.6,),
+        freezes=(),
+        commit_freezes=(),
+    )
+    report = run(plan)
+    assert report.is_clean, str(report)
+    assert report.kills == report.api_restarts == report.redis_restarts == 1, str(report)
+    assert report.recovery_s, str(report)
