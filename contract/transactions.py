@@ -19,7 +19,12 @@ from rq.command import send_command
 from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
+from rq.registry import (
+    BaseRegistry,
+    CanceledJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+)
 from rq.serializers import JSONSerializer
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import BaseWorker
@@ -203,6 +208,7 @@ def commit(claim: Claim, result: JobResult) -> None:
         )
         job.cleanup(result_ttl, pipeline=pipeline, remove_from_queue=False)
         note_end(pipeline, claim.job_id, EventKind.SUCCEEDED, result_ttl)
+        _keep(pipeline, job.finished_job_registry, result_ttl)
 
     _end(claim, write, "successful_job_count")
 
@@ -228,6 +234,7 @@ def fail(claim: Claim, error: DarkroomError) -> None:
         )
         pipeline.hset(job.key, ERROR_FIELD, fault.model_dump_json())
         note_end(pipeline, claim.job_id, EventKind.FAILED, _failure_ttl_s(job), code=fault.code)
+        _keep(pipeline, job.failed_job_registry, job.failure_ttl)
 
     _end(claim, write, "failed_job_count")
 
@@ -350,6 +357,15 @@ def _register_cancelled(job: Job, pipeline: Pipeline) -> None:
     if job.failure_ttl is not None:  # RQ itself would keep both for ever
         pipeline.expire(job.key, job.failure_ttl)
         pipeline.zremrangebyscore(registry.key, 0, current_timestamp() - job.failure_ttl)
+        _keep(pipeline, registry, job.failure_ttl)
+
+
+def _keep(pipeline: Pipeline, registry: BaseRegistry, ttl_s: int | None) -> None:
+    """Lets a registry expire with the last job in it: RQ trims two of them, and only while a worker
+    of the queue lives."""
+    if ttl_s is not None and ttl_s > 0:
+        pipeline.expire(registry.key, ttl_s, nx=True)
+        pipeline.expire(registry.key, ttl_s, gt=True)
 
 
 def is_held(claim: Claim, connection: Redis) -> bool:

@@ -63,6 +63,7 @@ def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:
     pipeline = connection.pipeline(transaction=False)
     pipeline.set(_worker_key(_member(worker)), worker.model_dump_json(), ex=WORKER_TTL_S)
     pipeline.sadd(WORKERS_KEY, _member(worker))
+    pipeline.expire(WORKERS_KEY, WORKER_TTL_S)  # where nobody is left who would remove the dead
     pipeline.hset(MODELS_KEY, model.id, model.model_dump_json())
     pipeline.execute()
 

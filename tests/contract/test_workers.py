@@ -22,7 +22,8 @@ def test_announced_workers_are_listed_by_name(connection: Redis) -> None:
 def test_announcement_lapses_by_itself(connection: Redis) -> None:
     announce(connection, worker_card(), model_card())
     (key,) = connection.keys("darkroom:worker:*")
-    assert 0 < connection.ttl(key) <= WORKER_TTL_S
+    for each in (key, "darkroom:workers"):
+        assert 0 < connection.ttl(each) <= WORKER_TTL_S
     connection.delete(key)
     assert live_workers(connection) == []
     assert connection.smembers("darkroom:workers") == set()
