@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from contract import identity, queue
 from contract.request import JobRequest
-from contract.workers import live_workers
+from contract.workers import WorkerCard, live_workers
 from tests.checkpoints import build_checkpoint
 from tests.waiting import until
 
@@ -20,6 +22,9 @@ MODEL = "tiny"
 
 Workers = dict[str, subprocess.Popen[bytes]]
 """By the names that they have in RQ's records, without the suffix."""
+
+Start = Callable[[str], subprocess.Popen[bytes]]
+"""Starts a worker of that name."""
 
 Ask = Callable[..., str]
 """Puts a job into the queue and returns its id; takes the fields of a `JobRequest`."""
@@ -44,16 +49,53 @@ def workers(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Wor
             process.wait(30)
 
 
-def _start(name: str, checkpoint: Path, redis_url: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {
-        "REDIS_URL": redis_url,
-        "DARKROOM_CHECKPOINT": str(checkpoint),
-        "DARKROOM_THREADS": "1",
-        "DARKROOM_MAX_ROWS": "8",
-        "DARKROOM_METRICS_PORT": "0",
-    }
+@pytest.fixture
+def start(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Start]:
+    """Their checkpoints come only at the end: what a stop does not keep is lost for all to see."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def begin(name: str) -> subprocess.Popen[bytes]:
+        process = _start(name, checkpoint, redis_url, DARKROOM_CHECKPOINT_S="600")
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(30)
+
+
+def _start(name: str, checkpoint: Path, redis_url: str, **settings: str) -> subprocess.Popen[bytes]:
+    environment = (
+        os.environ
+        | {
+            "REDIS_URL": redis_url,
+            "DARKROOM_CHECKPOINT": str(checkpoint),
+            "DARKROOM_THREADS": "1",
+            "DARKROOM_MAX_ROWS": "8",
+            "DARKROOM_METRICS_PORT": "0",
+        }
+        | settings
+    )
     command = [sys.executable, "-m", "darkroom", "worker", "--name", name]
     return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def ready(connection: Redis, name: str) -> WorkerCard:
+    """What the worker says of itself, as soon as it takes jobs."""
+    return until(lambda: {card.name: card for card in live_workers(connection)}.get(name))
+
+
+def rows_computed(worker: WorkerCard) -> int:
+    """Rows of all U-Net calls that the worker has made: two for each step of a guided picture."""
+    answer = httpx.get(f"http://127.0.0.1:{worker.metrics_port}/metrics")
+    samples = (
+        sample
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    )
+    return int(sum(each.value for each in samples if each.name == "darkroom_rows_total"))
 
 
 @pytest.fixture

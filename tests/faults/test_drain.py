@@ -1,0 +1,45 @@
+"""A busy worker is told to stop: its job goes back as it is, and another worker goes on with it."""
+
+import signal
+
+from redis import Redis
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from contract import queue
+from contract.checkpoints import steps_done
+from contract.job import JobState
+from contract.transactions import STRIKES_FIELD
+from tests.faults.conftest import MODEL, Ask, Start, ready, rows_computed
+from tests.waiting import LIMIT_S, job_in, until
+
+IMAGES, STEPS = 4, 150
+ROWS = 2  # of a picture, which is guided
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_the_step_where_it_is(
+    start: Start, ask: Ask, connection: Redis
+) -> None:
+    jobs = queue.model_queue(connection, MODEL)
+    stopped, former = start("one"), ready(connection, "one")
+    job_id = ask(images=IMAGES, steps=STEPS)  # fills the worker
+    job_in(connection, job_id, JobState.RUNNING)
+    waiting = ask(steps=1)
+    computed = until(lambda: rows if (rows := rows_computed(former)) > 20 * IMAGES * ROWS else None)
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.wait(LIMIT_S) == 0
+
+    assert jobs.get_job_ids() == [job_id, waiting]
+    assert job_in(connection, job_id, *JobState).state is JobState.QUEUED
+    kept = steps_done(connection, job_id)
+    assert computed <= kept * ROWS < IMAGES * STEPS * ROWS
+    assert connection.hget(Job.key_for(job_id), STRIKES_FIELD) is None
+    assert Job.fetch(job_id, connection, JSONSerializer).retries_left == queue.RESCUES
+    assert jobs.started_job_registry.get_job_ids(cleanup=False) == []
+
+    start("two")
+    successor = ready(connection, "two")
+    for each in (job_id, waiting):
+        assert job_in(connection, each).state is JobState.SUCCEEDED
+        assert connection.xlen(f"rq:results:{each}") == 1
+    assert rows_computed(successor) == (IMAGES * STEPS - kept + 1) * ROWS
