@@ -1,0 +1,162 @@
+"""Two workers are replaced one after the other while callers ask: nobody notices."""
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+
+import httpx
+import pytest
+from redis import Redis
+from redis.client import PubSub
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from contract import queue
+from contract.events import ENDED_CHANNEL
+from contract.job import JobState
+from contract.transactions import STRIKES_FIELD
+from contract.workers import WorkerCard
+from tests.e2e.conftest import free_port, process
+from tests.faults.conftest import Start, ready, rows_computed
+from tests.waiting import LIMIT_S, until
+
+CALLERS = 6
+STEPS = 150
+ROWS = 2  # of a picture, which is guided
+PAUSE_S = 0.05
+
+
+@dataclass(slots=True)
+class Call:
+    """One job as its caller sees it."""
+
+    job_id: str
+    state: JobState = JobState.QUEUED
+    workers: set[str] = field(default_factory=set)  # by the names that they were started with
+    steps: list[int] = field(default_factory=list)  # of its progress, each time it was looked at
+
+
+class Callers:
+    """Each has a job under way at all times, and looks at it until it has ended. Beside them
+    somebody asks whether the service is ready."""
+
+    def __init__(self, url: str):
+        self._url = url
+        self._stop, self._stop_asking = Event(), Event()
+        self._pool = ThreadPoolExecutor(CALLERS + 1)
+        self._asking: Future[None] = self._pool.submit(self._ask)
+        self._calling = [self._pool.submit(self._call, seed) for seed in range(CALLERS)]
+        self.calls: list[Call] = []
+        self.readiness: list[tuple[int, int]] = []
+        """Each answer of /readyz: its status and how many workers it names."""
+
+    def finish(self) -> None:
+        """Lets the jobs that are under way end, and raises what went wrong."""
+        self._stop.set()
+        for calling in self._calling:
+            calling.result()
+        self._stop_asking.set()
+        self._asking.result()
+        self._pool.shutdown()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=LIMIT_S) as client:
+            while not self._stop_asking.wait(PAUSE_S):
+                answer = client.get("/readyz")
+                self.readiness.append((answer.status_code, len(answer.json().get("workers", []))))
+
+    def _call(self, seed: int) -> None:
+        pause = Event()
+        body = {"prompt": "a red circle", "steps": STEPS, "sampler": "euler", "seed": seed}
+        with httpx.Client(base_url=self._url, timeout=LIMIT_S) as client:
+            while not self._stop.is_set():
+                answer = client.post("/generate", json=body)
+                call = Call(answer.raise_for_status().json()["id"])
+                self.calls.append(call)
+                while not self._look(client, call).is_final:
+                    pause.wait(PAUSE_S)
+
+    def _look(self, client: httpx.Client, call: Call) -> JobState:
+        job = client.get(f"/jobs/{call.job_id}").raise_for_status().json()
+        if job["worker"] is not None:
+            call.workers.add(job["worker"].partition(".")[0])
+        if job["progress"] is not None:
+            call.steps.append(job["progress"]["step"])
+        call.state = JobState(job["state"])
+        return call.state
+
+
+@pytest.fixture
+def url(redis_url: str) -> Iterator[str]:
+    """The address of an API in a process of its own."""
+    port = free_port()
+    with process(["api", "--port", str(port)], {"REDIS_URL": redis_url}):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def ends(connection: Redis) -> Iterator[PubSub]:
+    with connection.pubsub() as news:
+        news.subscribe(ENDED_CHANNEL)
+        assert news.get_message(timeout=LIMIT_S) is not None
+        yield news
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def heard(news: PubSub) -> list[str]:
+    """The jobs whose end was told, as often as it was."""
+    messages = iter(lambda: news.get_message(timeout=0.0), None)
+    return [message["data"].decode() for message in messages]
+
+
+def is_at_work(callers: Callers, worker: WorkerCard) -> bool:
+    """Whether some job of the worker is well begun and far from its end."""
+    return any(
+        worker.name in call.workers and call.steps and STEPS // 10 < call.steps[-1] < STEPS // 2
+        for call in list(callers.calls)
+    )
+
+
+def test_two_workers_are_replaced_under_load_and_nobody_notices(
+    start: Start, url: str, ends: PubSub, connection: Redis
+) -> None:
+    processes = {name: start(name) for name in ("one", "two")}
+    cards = {name: ready(connection, name) for name in processes}
+    until(lambda: is_up(url))
+    callers = Callers(url)
+    rows = 0  # as of the moment of each signal
+    for old, new in (("one", "three"), ("two", "four")):
+        until(lambda old=old: is_at_work(callers, cards[old]))
+        rows += rows_computed(cards[old])
+        processes[old].send_signal(signal.SIGTERM)
+        processes[new] = start(new)
+        assert processes[old].wait(LIMIT_S) == 0
+        assert not any(
+            connection.hget(Job.key_for(call.job_id), STRIKES_FIELD) for call in list(callers.calls)
+        )
+        cards[new] = ready(connection, new)
+    callers.finish()
+
+    calls = callers.calls
+    assert {call.state for call in calls} == {JobState.SUCCEEDED}
+    assert sorted(heard(ends)) == sorted(call.job_id for call in calls)
+    for call in calls:
+        assert connection.xlen(f"rq:results:{call.job_id}") == 1
+        job = Job.fetch(call.job_id, connection, JSONSerializer)
+        assert job.retries_left == queue.RESCUES
+    assert {status for status, _ in callers.readiness} == {httpx.codes.OK}
+    assert min(workers for _, workers in callers.readiness) > 0
+
+    moved = [call for call in calls if len(call.workers) > 1]
+    assert {"one", "two"} <= set().union(*(call.workers for call in moved))
+    assert all(call.steps == sorted(call.steps) for call in calls)
+    rows += rows_computed(cards["three"]) + rows_computed(cards["four"])
+    assert rows <= len(calls) * STEPS * ROWS
