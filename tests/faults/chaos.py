@@ -97,7 +97,7 @@ class Report:
     wrong: int = 0  # pictures that are not those of a quiet run
     offences: int = 0  # against the order of states
     left_behind: int = 0  # leases, executions, checkpoints and popped ids that remain
-    rows_computed: float = 0.0  # of U-Net calls, by all workers
+    rows_computed: int = 0  # of U-Net calls, by all workers
     wasted: float = 0.0  # rows that no picture needed, for each recovered job; of an average job's
     recovery_s: list[float] = field(default_factory=list)  # from a death until back in the queue
     reasons: list[str] = field(default_factory=list)

@@ -1,30 +1,28 @@
-"""Two real worker processes on one queue, to be frozen and killed."""
+"""Real worker processes on one queue, to be frozen, stopped and killed."""
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from contract import identity, queue
+from contract.job import JobState
 from contract.request import JobRequest
 from contract.workers import WorkerCard, live_workers
 from tests.checkpoints import build_checkpoint
-from tests.waiting import until
+from tests.faults.fleet import environment_of, start_worker
+from tests.waiting import job_in, until
 
 MODEL = "tiny"
 
 Workers = dict[str, subprocess.Popen[bytes]]
 """By the names that they have in RQ's records, without the suffix."""
 
-Start = Callable[[str], subprocess.Popen[bytes]]
-"""Starts a worker of that name."""
+Start = Callable[..., subprocess.Popen[bytes]]
+"""Starts a worker; takes its name, and what its environment has beside the usual."""
 
 Ask = Callable[..., str]
 """Puts a job into the queue and returns its id; takes the fields of a `JobRequest`."""
@@ -36,50 +34,29 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workers(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Workers]:
-    processes = {name: _start(name, checkpoint, redis_url) for name in ("one", "two")}
-    try:
-        until(lambda: len(live_workers(connection)) == len(processes))
-        yield processes
-    finally:
-        for process in processes.values():
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        for process in processes.values():
-            process.wait(30)
-
-
-@pytest.fixture
 def start(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Start]:
-    """Their checkpoints come only at the end: what a stop does not keep is lost for all to see."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def begin(name: str) -> subprocess.Popen[bytes]:
-        process = _start(name, checkpoint, redis_url, DARKROOM_CHECKPOINT_S="600")
+    def begin(name: str, **environment: str) -> subprocess.Popen[bytes]:
+        process = start_worker(name, environment_of(redis_url, checkpoint) | environment)
         processes.append(process)
         return process
 
     yield begin
     for process in processes:
+        process.send_signal(signal.SIGCONT)
         process.terminate()
     for process in processes:
         process.wait(30)
 
 
-def _start(name: str, checkpoint: Path, redis_url: str, **settings: str) -> subprocess.Popen[bytes]:
-    environment = (
-        os.environ
-        | {
-            "REDIS_URL": redis_url,
-            "DARKROOM_CHECKPOINT": str(checkpoint),
-            "DARKROOM_THREADS": "1",
-            "DARKROOM_MAX_ROWS": "8",
-            "DARKROOM_METRICS_PORT": "0",
-        }
-        | settings
-    )
-    command = [sys.executable, "-m", "darkroom", "worker", "--name", name]
-    return subprocess.Popen(command, env=environment, start_new_session=True)
+@pytest.fixture
+def workers(start: Start, connection: Redis) -> Workers:
+    """Two that take jobs."""
+    processes = {name: start(name) for name in ("one", "two")}
+    for name in processes:
+        ready(connection, name)
+    return processes
 
 
 def ready(connection: Redis, name: str) -> WorkerCard:
@@ -87,15 +64,11 @@ def ready(connection: Redis, name: str) -> WorkerCard:
     return until(lambda: {card.name: card for card in live_workers(connection)}.get(name))
 
 
-def rows_computed(worker: WorkerCard) -> int:
-    """Rows of all U-Net calls that the worker has made: two for each step of a guided picture."""
-    answer = httpx.get(f"http://127.0.0.1:{worker.metrics_port}/metrics")
-    samples = (
-        sample
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    )
-    return int(sum(each.value for each in samples if each.name == "darkroom_rows_total"))
+def holder(connection: Redis, job_id: str) -> str:
+    """The name of the worker that runs the job."""
+    record = job_in(connection, job_id, JobState.RUNNING)
+    assert record.worker is not None
+    return record.worker.partition(".")[0]
 
 
 @pytest.fixture

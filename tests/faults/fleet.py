@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from contract.leases import EXECUTION_FIELD
-from contract.workers import live_workers
+from contract.workers import WorkerCard, live_workers
 
 ROOT = Path(__file__).parent.parent.parent
 READY_FOR_S = 2.0
@@ -29,9 +29,9 @@ class Fleet:
         self._connection = connection
         self._started = 0
         self._ready_since: dict[str, float] = {}
-        self._ports: dict[str, int] = {}
+        self._cards: dict[str, WorkerCard] = {}
         self._thaw_at: dict[int, float] = {}  # by process id
-        self.rows = 0.0  # that the dead have computed
+        self.rows = 0  # of U-Net calls, by the dead; by all once they are stopped
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.size = size
 
@@ -45,9 +45,8 @@ class Fleet:
         self.workers = {n: each for n, each in self.workers.items() if each.poll() is None}
         while len(self.workers) < self.size:
             self._start()
-        cards = {card.name: card for card in live_workers(self._connection)}
-        self._ports = {name: card.metrics_port for name, card in cards.items()}
-        ready = cards.keys() & {n for n in self.workers if not self._is_frozen(n)}
+        self._cards = {card.name: card for card in live_workers(self._connection)}
+        ready = self._cards.keys() & {n for n in self.workers if not self._is_frozen(n)}
         self._ready_since = {name: self._ready_since.get(name, now) for name in ready}
 
     def victim(self) -> str | None:
@@ -72,7 +71,7 @@ class Fleet:
 
     def kill(self, name: str) -> None:
         """Reads how many rows it has computed, and kills it."""
-        self.rows += self._rows_of(name)
+        self.rows += rows_computed(self._cards[name])
         self._ready_since.pop(name)
         killed = self.workers.pop(name)
         killed.kill()
@@ -97,7 +96,7 @@ class Fleet:
         """Lets all finish what they have; all must end well."""
         for pid in self._thaw_at:
             os.kill(pid, signal.SIGCONT)
-        self.rows += sum(self._rows_of(name) for name in self.workers if name in self._ports)
+        self.rows += sum(rows_computed(self._cards[n]) for n in self.workers if n in self._cards)
         for worker in self.workers.values():
             worker.terminate()
         for worker in self.workers.values():
@@ -106,36 +105,35 @@ class Fleet:
     def _is_frozen(self, name: str) -> bool:
         return self.workers[name].pid in self._thaw_at
 
-    def _rows_of(self, name: str) -> float:
-        return rows_computed(self._ports[name])
-
     def _start(self) -> None:
         self._started += 1
         name = f"w{self._started}"
-        self.workers[name] = start_worker(name, self._environment)
+        self.workers[name] = start_worker(name, self._environment, subprocess.DEVNULL)
 
 
-def start_worker(name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """With the hooks that the environment asks for."""
+def start_worker(
+    name: str, environment: Mapping[str, str], log: int | None = None
+) -> subprocess.Popen[bytes]:
+    """With the hooks that the environment asks for; `log` as subprocess takes it."""
     command = [sys.executable, "-m", "tests.faults.hooked_worker", "--name", name]
     return subprocess.Popen(
         command,
         env=os.environ | environment,
         cwd=ROOT,
         start_new_session=True,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
     )
 
 
-def rows_computed(metrics_port: int) -> float:
-    """Rows of all U-Net calls of the worker with this port, by its metrics."""
-    text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
+def rows_computed(worker: WorkerCard) -> int:
+    """Rows of all U-Net calls that the worker has made: two for each step of a guided picture."""
+    answer = httpx.get(f"http://127.0.0.1:{worker.metrics_port}/metrics")
+    samples = (
+        sample
+        for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
-        if sample.name == "darkroom_rows_total"
     )
+    return int(sum(each.value for each in samples if each.name == "darkroom_rows_total"))
 
 
 def environment_of(redis_url: str, checkpoint: Path) -> dict[str, str]:

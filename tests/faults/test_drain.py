@@ -10,18 +10,20 @@ from contract import queue
 from contract.checkpoints import steps_done
 from contract.job import JobState
 from contract.transactions import STRIKES_FIELD
-from tests.faults.conftest import MODEL, Ask, Start, ready, rows_computed
+from tests.faults.conftest import MODEL, Ask, Start, ready
+from tests.faults.fleet import rows_computed
 from tests.waiting import LIMIT_S, job_in, until
 
 IMAGES, STEPS = 4, 150
 ROWS = 2  # of a picture, which is guided
+SELDOM = {"DARKROOM_CHECKPOINT_S": "600"}  # what a stop does not keep is lost for all to see
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_the_step_where_it_is(
     start: Start, ask: Ask, connection: Redis
 ) -> None:
     jobs = queue.model_queue(connection, MODEL)
-    stopped, former = start("one"), ready(connection, "one")
+    stopped, former = start("one", **SELDOM), ready(connection, "one")
     job_id = ask(images=IMAGES, steps=STEPS)  # fills the worker
     job_in(connection, job_id, JobState.RUNNING)
     waiting = ask(steps=1)

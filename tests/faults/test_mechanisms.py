@@ -1,8 +1,7 @@
-"""Each of the mechanisms is needed: the same faults, with it and without it."""
+"""Each of the mechanisms is needed: the same faults, with them and without."""
 
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,98 +11,107 @@ from contract import queue
 from contract.checkpoints import steps_done
 from contract.events import EventKind, read_events
 from contract.job import JobState
-from contract.workers import live_workers
-from tests.faults.conftest import MODEL, Ask
-from tests.faults.fleet import environment_of, rows_computed, start_worker
+from tests.faults.conftest import MODEL, Ask, Start, Workers, holder, ready
+from tests.faults.fleet import rows_computed
 from tests.faults.hooked_worker import FREEZE_FILE, SHORT_LEASES, WITHOUT
 from tests.waiting import job_in, until
 
 STEPS, IMAGES = 150, 4
+OFTEN, NEVER = "0.05", "0"  # DARKROOM_CHECKPOINT_S
+LONG_MS = 2_000  # after a lease has run out; a sweep finds it in a quarter of that
 
-Pair = dict[str, subprocess.Popen[bytes]]
+Pair = Callable[..., Workers]
+"""Starts two workers of short leases; takes what their environment has beside."""
 
 
 @pytest.fixture
-def pair_with(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Callable[..., Pair]]:
-    """Starts two workers with hooks, by the names in RQ's records."""
-    processes: Pair = {}
-
-    def start(**hooks: str) -> Pair:
-        environment = environment_of(redis_url, checkpoint) | {SHORT_LEASES: "1"} | hooks
-        processes.update({name: start_worker(name, environment) for name in ("one", "two")})
-        until(lambda: len(live_workers(connection)) == len(processes))
+def pair_with(start: Start, connection: Redis) -> Pair:
+    def begin(**environment: str) -> Workers:
+        processes = {n: start(n, **{SHORT_LEASES: "1"}, **environment) for n in ("one", "two")}
+        for name in processes:
+            ready(connection, name)
         return processes
 
-    yield start
-    for process in processes.values():
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-    for process in processes.values():
-        process.wait(30)
+    return begin
 
 
-def holder(connection: Redis, job_id: str) -> str:
-    record = job_in(connection, job_id, JobState.RUNNING)
-    assert record.worker is not None
-    return record.worker.partition(".")[0]
+@pytest.fixture
+def freeze_file(tmp_path: Path) -> Path:
+    return tmp_path / "freeze"
 
 
-def rows_of(connection: Redis, name: str) -> float:
-    [card] = [card for card in live_workers(connection) if card.name == name]
-    return rows_computed(card.metrics_port)
-
-
-@pytest.mark.parametrize("without", ["", "sweep"])
-def test_a_dead_workers_job_comes_back_by_the_sweep(
-    pair_with: Callable[..., Pair], ask: Ask, connection: Redis, without: str
-) -> None:
-    pair = pair_with(**{WITHOUT: without})
-    job_id = ask(steps=STEPS, images=IMAGES)
-    dead = holder(connection, job_id)
-    pair[dead].kill()
-    [other] = pair.keys() - {dead}
-    if not without:
-        assert job_in(connection, job_id).state is JobState.SUCCEEDED
-        return
-    leases = f"darkroom:leases:{queue.model_queue(connection, MODEL).name}"
-    until(lambda: connection.zcount(leases, "-inf", _now_ms(connection) - 2_000))
-    assert job_in(connection, job_id, JobState.RUNNING).worker.startswith(dead)
-    assert pair[other].poll() is None
-
-
-@pytest.mark.parametrize("without", ["", "fence"])
-def test_who_froze_before_the_commit_commits_nothing_by_the_fence(
-    pair_with: Callable[..., Pair], ask: Ask, connection: Redis, tmp_path: Path, without: str
-) -> None:
-    freeze_file = tmp_path / "freeze"
+def results_after_a_freeze_before_the_commit(
+    workers: Workers, ask: Ask, connection: Redis, freeze_file: Path
+) -> int:
+    """How often a job ends well whose worker freezes, is taken for dead, and wakes up. The worker
+    is gone afterwards."""
     freeze_file.touch()
-    pair = pair_with(**{WITHOUT: without, FREEZE_FILE: str(freeze_file)})
     job_id = ask(steps=4)
     note = freeze_file.with_suffix(".pid")
     pid = int(until(lambda: note.exists() and note.read_text()))
     assert job_in(connection, job_id).state is JobState.SUCCEEDED
-    [frozen] = [each for each in pair.values() if each.pid == pid]
+    [name] = [name for name, each in workers.items() if each.pid == pid]
+    frozen = workers.pop(name)
     frozen.send_signal(signal.SIGCONT)
     frozen.terminate()  # it ends once it has published what it has
     assert frozen.wait(30) == 0
-    ends = [event for event in read_events(connection, job_id) if event.kind.is_final]
-    assert [event.kind for event in ends] == [EventKind.SUCCEEDED] * (2 if without else 1)
+    ends = [event.kind for event in read_events(connection, job_id) if event.kind.is_final]
+    assert set(ends) == {EventKind.SUCCEEDED}
+    return len(ends)
 
 
-@pytest.mark.parametrize("without", ["", "checkpoints"])
-def test_no_step_is_done_twice_by_the_checkpoints(
-    pair_with: Callable[..., Pair], ask: Ask, connection: Redis, without: str
-) -> None:
-    pair = pair_with(DARKROOM_CHECKPOINT_S="0" if without else "0.05")
+def kill_at_work(workers: Workers, ask: Ask, connection: Redis) -> tuple[str, str, str]:
+    """Kills one of two workers in the midst of a job: the job, the dead worker and the other."""
     job_id = ask(steps=STEPS, images=IMAGES, guidance=1.0)
     dead = holder(connection, job_id)
-    until(lambda: rows_of(connection, dead) > STEPS)
-    pair[dead].kill()
+    [other] = workers.keys() - {dead}
+    card = ready(connection, dead)
+    until(lambda: rows_computed(card) > STEPS)
+    workers[dead].kill()
+    return job_id, dead, other
+
+
+def test_with_all_of_them_a_job_ends_once_and_no_step_is_done_twice(
+    pair_with: Pair, start: Start, ask: Ask, connection: Redis, freeze_file: Path
+) -> None:
+    workers = pair_with(**{"DARKROOM_CHECKPOINT_S": OFTEN, FREEZE_FILE: str(freeze_file)})
+    assert results_after_a_freeze_before_the_commit(workers, ask, connection, freeze_file) == 1
+    workers["three"] = start("three", **{"DARKROOM_CHECKPOINT_S": OFTEN, SHORT_LEASES: "1"})
+    ready(connection, "three")
+    before = {name: rows_computed(ready(connection, name)) for name in workers}
+    job_id, _, other = kill_at_work(workers, ask, connection)
     kept = steps_done(connection, job_id)
-    assert (kept == 0) == bool(without)
+    assert kept > 0
     assert job_in(connection, job_id).state is JobState.SUCCEEDED
-    [other] = pair.keys() - {dead}
-    assert rows_of(connection, other) == STEPS * IMAGES - kept
+    rows = rows_computed(ready(connection, other)) - before[other]
+    assert rows == STEPS * IMAGES - kept
+
+
+def test_without_the_fence_a_job_ends_twice(
+    pair_with: Pair, ask: Ask, connection: Redis, freeze_file: Path
+) -> None:
+    workers = pair_with(**{WITHOUT: "fence", FREEZE_FILE: str(freeze_file)})
+    assert results_after_a_freeze_before_the_commit(workers, ask, connection, freeze_file) == 2
+
+
+def test_without_checkpoints_every_step_is_done_twice(
+    pair_with: Pair, ask: Ask, connection: Redis
+) -> None:
+    workers = pair_with(DARKROOM_CHECKPOINT_S=NEVER)
+    job_id, _, other = kill_at_work(workers, ask, connection)
+    assert job_in(connection, job_id).state is JobState.SUCCEEDED
+    assert rows_computed(ready(connection, other)) == STEPS * IMAGES
+
+
+def test_without_the_sweep_a_job_stays_with_its_dead_worker(
+    pair_with: Pair, ask: Ask, connection: Redis
+) -> None:
+    workers = pair_with(**{WITHOUT: "sweep"})
+    job_id, dead, other = kill_at_work(workers, ask, connection)
+    leases = f"darkroom:leases:{queue.model_queue(connection, MODEL).name}"
+    until(lambda: connection.zcount(leases, "-inf", _now_ms(connection) - LONG_MS))
+    assert holder(connection, job_id) == dead
+    assert workers[other].poll() is None
 
 
 def _now_ms(connection: Redis) -> float:

@@ -19,13 +19,15 @@ from contract.job import JobState
 from contract.transactions import STRIKES_FIELD
 from contract.workers import WorkerCard
 from tests.e2e.conftest import free_port, process
-from tests.faults.conftest import Start, ready, rows_computed
+from tests.faults.conftest import Start, ready
+from tests.faults.fleet import rows_computed
 from tests.waiting import LIMIT_S, until
 
 CALLERS = 6
 STEPS = 150
 ROWS = 2  # of a picture, which is guided
 PAUSE_S = 0.05
+SELDOM = {"DARKROOM_CHECKPOINT_S": "600"}  # what a stop does not keep is lost for all to see
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ def is_at_work(callers: Callers, worker: WorkerCard) -> bool:
 def test_two_workers_are_replaced_under_load_and_nobody_notices(
     start: Start, url: str, ends: PubSub, connection: Redis
 ) -> None:
-    processes = {name: start(name) for name in ("one", "two")}
+    processes = {name: start(name, **SELDOM) for name in ("one", "two")}
     cards = {name: ready(connection, name) for name in processes}
     until(lambda: is_up(url))
     callers = Callers(url)
@@ -137,7 +139,7 @@ def test_two_workers_are_replaced_under_load_and_nobody_notices(
         until(lambda old=old: is_at_work(callers, cards[old]))
         rows += rows_computed(cards[old])
         processes[old].send_signal(signal.SIGTERM)
-        processes[new] = start(new)
+        processes[new] = start(new, **SELDOM)
         assert processes[old].wait(LIMIT_S) == 0
         assert not any(
             connection.hget(Job.key_for(call.job_id), STRIKES_FIELD) for call in list(callers.calls)
