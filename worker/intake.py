@@ -150,10 +150,11 @@ class Intake:
         return {job_id: job.share(running) for job_id, (_, job) in self.jobs.items()}
 
     def close(self) -> None:
-        """Asks for nothing more; what has been claimed already is among `jobs` then."""
+        """Asks for nothing more; what has been claimed already is among `jobs` then. Does not
+        wait for a table that is being read: nobody here will use it."""
         self._asking.shutdown()
         self.take()
-        self._reading.shutdown(cancel_futures=True)
+        self._reading.shutdown(wait=False, cancel_futures=True)
 
     def _room(self) -> Room:
         room = Room(self._engine.budget)

@@ -2,7 +2,7 @@ import io
 import signal
 import zlib
 from collections.abc import Callable
-from threading import Thread, current_thread
+from threading import Event, Thread, current_thread
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,16 @@ from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
 from contract import transactions
+from contract.errors import SamplerRefused
 from contract.job import JobRecord, JobState, read_job
 from contract.pictures.redis_store import RedisStore
 from contract.workers import known_models, live_workers
 from tests.reference import Wish, develop
-from tests.waiting import job_in, until
+from tests.waiting import LIMIT_S, job_in, until
 from tests.worker.conftest import MODEL, Ask, running
 from worker.batch_worker import BatchWorker
 from worker.engine.engine import Engine
+from worker.engine.sampler import SamplerTable
 
 LONG = 150
 """Steps of a job that is still running when a test looks at it."""
@@ -338,6 +340,30 @@ def test_a_stop_puts_what_is_not_done_back_at_the_front(
     assert live_workers(connection) == []
     with running(make_worker()):
         assert job_in(connection, begun[0]).state is JobState.SUCCEEDED
+
+
+def test_a_stop_waits_for_no_table(
+    make_worker: Callable[[], BatchWorker],
+    ask: Ask,
+    jobs: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, released = Event(), Event()
+    worker = make_worker()
+
+    def build(sampler: str, steps: int) -> SamplerTable:
+        asked.set()
+        assert released.wait(LIMIT_S)
+        raise SamplerRefused("too late")
+
+    monkeypatch.setattr(worker._intake._tables, "build", build)
+    try:
+        with running(worker):
+            job_id = ask(sampler="lms")
+            assert asked.wait(LIMIT_S)
+    finally:
+        released.set()
+    assert jobs.get_job_ids() == [job_id]
 
 
 def test_rqs_shutdown_command_stops_the_worker(
