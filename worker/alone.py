@@ -33,7 +33,7 @@ def develop_alone(
             engine.remove(development.keys)
             raise spoiled.error
         for developed in report.developed:
-            development.undeveloped.discard(developed.key)
+            development.note_developed(developed)
             png = encode_png(developed.pixels)
             result = development.store(developed, store(png), len(png))
             if result is not None:

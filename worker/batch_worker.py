@@ -171,7 +171,7 @@ class BatchWorker(BaseWorker):
             if claim is not None:
                 self._publisher.fail(claim, spoiled.error)
         for developed in report.developed:
-            held = self._intake.developed(developed.key)
+            held = self._intake.developed(developed)
             if held is not None:
                 self._publisher.publish(*held, developed)
         self._publisher.note_progress(self._intake.shares)

@@ -109,7 +109,12 @@ class Checkpointer:
 def _states(jobs: Jobs, pictures: Mapping[Hashable, Checkpoint]) -> dict[str, _State]:
     """The jobs that have begun."""
     states = {
-        job_id: _State(claim.execution.id, development.fingerprint, development.developed_steps)
+        job_id: _State(
+            claim.execution.id,
+            development.fingerprint,
+            development.developed_steps,
+            dict(development.ends),
+        )
         for job_id, (claim, development) in jobs.items()
         if development.fingerprint
     }

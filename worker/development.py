@@ -50,6 +50,8 @@ class Development:
         self.queue_s = 0.0 if accepted_at is None else max(0.0, time.time() - accepted_at)
         self.undeveloped = set(self.keys)
         """The pictures that the engine still owes; the engine's thread alone keeps it."""
+        self.ends: dict[int, Checkpoint] = {}
+        """Where the developed pictures ended, by their number; kept by the same thread."""
         self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
         self._stored_at = self._taken_at
         self._given_up = False
@@ -103,6 +105,12 @@ class Development:
     def _start(self, n: int) -> Checkpoint | None:
         content = self._begun.get(n)
         return None if content is None else read_checkpoint(content, self.fingerprint)
+
+    def note_developed(self, developed: Developed) -> None:
+        """The engine owes this picture no more."""
+        assert isinstance(developed.key, PictureKey)
+        self.undeveloped.discard(developed.key)
+        self.ends[developed.key.n] = developed.end
 
     def share(self, running: dict[Hashable, float]) -> float:
         """How far the whole job is, from 0 to 1, given how far its running pictures are."""

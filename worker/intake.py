@@ -22,7 +22,7 @@ from contract.workers import ModelCard
 from worker.development import Development, PictureKey
 from worker.engine.engine import Engine
 from worker.engine.model import Shape
-from worker.engine.picture import rows_of
+from worker.engine.picture import Developed, rows_of
 from worker.engine.sampler import SamplerTable
 from worker.publish import Publisher
 from worker.room import Room
@@ -134,12 +134,13 @@ class Intake:
         """The job whose picture failed, which fails with it; None where it is gone already."""
         return self.forget(key.job_id) if isinstance(key, PictureKey) else None
 
-    def developed(self, key: Hashable) -> tuple[Claim, Development] | None:
+    def developed(self, picture: Developed) -> tuple[Claim, Development] | None:
         """The job of a picture that is done, which leaves with its last one."""
+        key = picture.key
         if not isinstance(key, PictureKey) or key.job_id not in self.jobs:
             return None
         claim, development = self.jobs[key.job_id]
-        development.undeveloped.discard(key)
+        development.note_developed(picture)
         if not development.undeveloped:
             del self.jobs[key.job_id]
         return claim, development

@@ -92,6 +92,7 @@ class WorkerMetrics:
             load: what is left in the engine, as `Engine.load` has it.
         """
         self._load.set(load)
+        self._pictures.inc(len(report.developed))
         if report.rows == 0:
             return
         self.speed.stepped(report)
@@ -100,7 +101,6 @@ class WorkerMetrics:
         self._row_count.inc(report.rows)
         self._rows.observe(report.rows)
         self._step.observe(report.step_s)
-        self._pictures.inc(len(report.developed))
 
     def succeeded(self, timings: Timings) -> None:
         self._jobs.labels("succeeded").inc()

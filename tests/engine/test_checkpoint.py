@@ -62,6 +62,28 @@ def test_a_resumed_picture_takes_only_the_steps_that_are_left(tiny: Model) -> No
     assert [len(second.step().developed) for _ in range(2)] == [0, 1]
 
 
+def test_a_picture_resumed_after_its_last_step_is_only_decoded(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, wide = (
+        Wish("dpmpp_2m_sde", STEPS, seed=3, width=width).picture(tiny, width) for width in (64, 96)
+    )
+    first, second = engine_of(tiny), engine_of(tiny)
+    ended = {}
+    for picture in (small, wide):
+        first.add(picture)
+        while picture.key not in ended:
+            ended |= {developed.key: developed for developed in first.step().developed}
+        second.add(replace(picture, start=ended[picture.key].end))
+    monkeypatch.setattr(Model, "predict", None)
+    report = second.step()
+    assert second.is_idle
+    assert report.rows == 0
+    for developed in report.developed:
+        assert np.array_equal(developed.pixels, ended[developed.key].pixels)
+    assert len(report.developed) == len(ended)
+
+
 def test_a_picture_resumes_among_others(tiny: Model) -> None:
     wishes = [Wish("dpmpp_2m_sde", 8, seed=1), Wish("lms", 7, guidance=1.0), Wish("unipc", 9)]
     pictures = [wish.picture(tiny, key) for key, wish in enumerate(wishes)]

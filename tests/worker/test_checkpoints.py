@@ -20,10 +20,14 @@ from worker.engine.picture import StepReport
 STEPS = 150
 
 
-def steps_taken(worker: BatchWorker) -> float:
-    value = worker._metrics.registry.get_sample_value("darkroom_steps_total")
+def count(worker: BatchWorker, metric: str) -> float:
+    value = worker._metrics.registry.get_sample_value(metric)
     assert value is not None
     return value
+
+
+def steps_taken(worker: BatchWorker) -> float:
+    return count(worker, "darkroom_steps_total")
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
@@ -49,6 +53,26 @@ def test_a_stopped_job_goes_on_where_it_was(
     wasted = steps_taken(first) + steps_taken(second) - STEPS
     assert (wasted == 0) is is_kept
     assert not connection.exists(checkpoint_key(job_id))
+
+
+def test_pictures_that_were_done_when_their_worker_stopped_take_no_step_again(
+    make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis, engine: Engine
+) -> None:
+    images, steps = 4, 40  # more pictures than there is room for at a time
+    job_id = ask(images=images, steps=steps, width=128, height=128, seed=4)
+    first, second = make_worker(), make_worker()
+    with running(first):
+        until(lambda: count(first, "darkroom_pictures_total"))
+        until(lambda: any(first.engine.progress().values()))
+    done = count(first, "darkroom_pictures_total")
+    assert 0 < done < images
+    with running(second):
+        record = job_in(connection, job_id)
+    rows = sum(count(worker, "darkroom_rows_total") for worker in (first, second))
+    assert rows == images * steps * 2
+    for n in range(images):
+        wish = Wish("euler", steps, seed=4 + n, width=128, height=128)
+        assert_same_picture(pixels(connection, record, n), develop(engine.model, wish).pixels[0])
 
 
 def test_a_running_job_is_checkpointed_now_and_then(

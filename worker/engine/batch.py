@@ -45,6 +45,12 @@ class Row:
         return self.step >= len(self.picture.table)
 
     @property
+    def end(self) -> Checkpoint:
+        """Where the picture is once it is done; no step comes that would want the outputs."""
+        latents = self.latents.cpu()
+        return Checkpoint(self.step, latents, torch.zeros_like(latents), self.generator.get_state())
+
+    @property
     def draws(self) -> bool:
         return self.picture.table.draws[self.step]
 

@@ -33,6 +33,8 @@ class Engine:
         self.prompts = PromptEncoder(model, prompt_cache)
         self._waiting: dict[Shape, deque[Picture]] = {}
         self._batches: dict[Shape, Batch] = {}
+        self._arrived_done: list[Row] = []
+        """Resumed after their last step; they leave in the step in which they come."""
         self._spoiled: list[Spoiled] = []
 
     @property
@@ -79,15 +81,16 @@ class Engine:
         """One denoising step of one shape; what is finished comes back."""
         began = time.perf_counter()
         joined = self._admit()
+        developed = self._retire_arrived()
         shape = self._next_shape()
         if shape is None:
-            return StepReport(spoiled=self._take_spoiled())
+            return StepReport(developed=tuple(developed), spoiled=self._take_spoiled())
         batch = self._batches[shape]
         rows = batch.width
         failures = batch.step()
         done = self._leave(batch, failures)
         denoised = time.perf_counter()
-        developed = self._retire(done, denoised)
+        developed += self._retire(done, denoised)
         return StepReport(
             developed=tuple(developed),
             spoiled=self._take_spoiled(),
@@ -106,7 +109,11 @@ class Engine:
             room = self.budget.rows(shape) - batch.width
             while queue and queue[0].rows <= room:
                 row = self._prepare(queue.popleft())
-                if row is not None:
+                if row is None:
+                    continue
+                if row.is_done:
+                    self._arrived_done.append(row)
+                else:
                     new.append(row)
                     room -= row.picture.rows
             joined += self._join(batch, new)
@@ -150,6 +157,11 @@ class Engine:
         self._spoiled += [Spoiled(key, error) for key, error in failures.items()]
         return [row for row in left if row.picture.key not in failures]
 
+    def _retire_arrived(self) -> list[Developed]:
+        """One at a time: they may differ in shape."""
+        rows, self._arrived_done = self._arrived_done, []
+        return [each for row in rows for each in self._retire([row], row.joined_at)]
+
     def _retire(self, rows: list[Row], denoised_at: float) -> list[Developed]:
         """Decodes what is done together, and sees to it that no NaN leaves as a picture."""
         developed = []
@@ -160,7 +172,7 @@ class Engine:
                 continue
             decoded_at = time.perf_counter()
             times = (row.joined_at, denoised_at, decoded_at)
-            developed.append(Developed(key, pixels, *times, _warnings(row)))
+            developed.append(Developed(key, pixels, *times, _warnings(row), row.end))
         return developed
 
     def _decode(self, rows: list[Row]) -> list[tuple[Row, NDArray[np.uint8] | None]]:

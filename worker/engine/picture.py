@@ -45,6 +45,7 @@ class Developed:
     denoised_at: float  # had its last step
     decoded_at: float
     warnings: tuple[str, ...]
+    end: Checkpoint  # after its last step, from where it is only decoded
 
 
 @dataclass(frozen=True, slots=True)
