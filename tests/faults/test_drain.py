@@ -8,6 +8,7 @@ from rq.serializers import JSONSerializer
 
 from contract import queue
 from contract.checkpoints import steps_done
+from contract.events import EventKind, RequeueReason, read_events
 from contract.job import JobState
 from contract.transactions import STRIKES_FIELD
 from tests.faults.conftest import MODEL, Ask, Start, ready
@@ -27,7 +28,8 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_the_step_where_it_i
     job_id = ask(images=IMAGES, steps=STEPS)  # fills the worker
     job_in(connection, job_id, JobState.RUNNING)
     waiting = ask(steps=1)
-    computed = until(lambda: rows if (rows := rows_computed(former)) > 20 * IMAGES * ROWS else None)
+    until(lambda: rows_computed(former) > 20 * IMAGES * ROWS)
+    computed = rows_computed(former)
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(LIMIT_S) == 0
 
@@ -44,4 +46,12 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_the_step_where_it_i
     for each in (job_id, waiting):
         assert job_in(connection, each).state is JobState.SUCCEEDED
         assert connection.xlen(f"rq:results:{each}") == 1
+    history = [(each.kind, each.fields.get("reason")) for each in read_events(connection, job_id)]
+    assert history == [
+        (EventKind.QUEUED, None),
+        (EventKind.STARTED, None),
+        (EventKind.REQUEUED, RequeueReason.HANDED_BACK),
+        (EventKind.STARTED, None),
+        (EventKind.SUCCEEDED, None),
+    ]
     assert rows_computed(successor) == (IMAGES * STEPS - kept + 1) * ROWS

@@ -14,13 +14,14 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from contract import queue
-from contract.events import ENDED_CHANNEL
+from contract.events import ENDED_CHANNEL, RequeueReason, read_events
 from contract.job import JobState
 from contract.transactions import STRIKES_FIELD
 from contract.workers import WorkerCard
 from tests.e2e.conftest import free_port, process
 from tests.faults.conftest import Start, ready
 from tests.faults.fleet import rows_computed
+from tests.faults.history import offences
 from tests.waiting import LIMIT_S, until
 
 CALLERS = 6
@@ -152,6 +153,10 @@ def test_two_workers_are_replaced_under_load_and_nobody_notices(
     assert sorted(heard(ends)) == sorted(call.job_id for call in calls)
     for call in calls:
         assert connection.xlen(f"rq:results:{call.job_id}") == 1
+        history = read_events(connection, call.job_id)
+        assert offences(history) == []
+        reasons = {event.fields.get("reason") for event in history}
+        assert reasons <= {None, RequeueReason.HANDED_BACK}
         job = Job.fetch(call.job_id, connection, JSONSerializer)
         assert job.retries_left == queue.RESCUES
     assert {status for status, _ in callers.readiness} == {httpx.codes.OK}
@@ -160,5 +165,5 @@ def test_two_workers_are_replaced_under_load_and_nobody_notices(
     moved = [call for call in calls if len(call.workers) > 1]
     assert {"one", "two"} <= set().union(*(call.workers for call in moved))
     assert all(call.steps == sorted(call.steps) for call in calls)
-    rows += rows_computed(cards["three"]) + rows_computed(cards["four"])
+    rows += sum(rows_computed(cards[new]) for new in ("three", "four"))
     assert rows <= len(calls) * STEPS * ROWS
