@@ -6,6 +6,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from training import parts
+from training.files import digest
 
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
@@ -25,7 +26,10 @@ def write_card(found: "Evaluation", models: Path) -> None:
     """Writes MODEL_CARD.md into the starter's folder."""
     values = {name: _shown(name, value) for name, value in _flat(asdict(found)).items()}
     card = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        values, stages=stage_table(models), weights_mb=f"{weights_bytes(models) / 1e6:.1f}"
+        values,
+        stages=stage_table(models),
+        weights=weights_table(models),
+        weights_mb=f"{weights_bytes(models) / 1e6:.1f}",
     )
     (models / "starter" / "MODEL_CARD.md").write_text(card, encoding="utf-8")
 
@@ -37,6 +41,17 @@ def stage_table(models: Path) -> str:
         note = parts.read_note(models / folder)
         minutes = f"{note.seconds / 60:.0f}"
         lines.append(f"| {name} | `{note.fingerprint}` | {note.steps} | {minutes} |")
+    return "\n".join(lines)
+
+
+def weights_table(models: Path) -> str:
+    """A row for each file of weights that is shipped: its size and its SHA-256."""
+    lines = ["| file | MB | SHA-256 |", "|---|---|---|"]
+    for folder in ("starter", "judge"):
+        for file in sorted((models / folder).rglob("*.safetensors")):
+            content = file.read_bytes()
+            name = file.relative_to(models).as_posix()
+            lines.append(f"| {name} | {len(content) / 1e6:.1f} | `{digest(content)}` |")
     return "\n".join(lines)
 
 

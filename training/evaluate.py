@@ -7,7 +7,7 @@ pictures of `python -m training data`.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 
 from training import data
 from training.card import write_card
-from training.clip import embed_pictures, embed_texts, load_clip, retrieval
+from training.clip import Clip, embed_pictures, embed_texts, load_clip, retrieval
 from training.data import PictureSet, to_uint8
 from training.device import choose_device
 from training.errors import TrainingError
@@ -54,6 +54,8 @@ class Evaluation:
     clip_top1: float  # among 500 pictures of the style held out
     first_labels: Score
     many_labels: Score
+    true_first_labels: Score  # the same of the pictures that the model learned from
+    true_many_labels: Score
     nearest_rms: float  # median over drawn pictures of the distance to the nearest known one
     known_rms: float  # the same among known pictures of one style
     seconds: float  # one picture of 20 steps
@@ -72,7 +74,9 @@ def evaluate(
     many = some_labels(gallery.labels, MANY)
     drawn_first, drawn_many = gallery.draw(first, asked), gallery.draw(many, asked)
     _contact_sheets(gallery, asked, sheets)
-    style = pictures.pixels[pictures.rows(recipe.unet.style)]
+    rows = pictures.rows(recipe.unet.style)
+    style = pictures.pixels[rows]
+    known = {pictures.concepts[pictures.concept_of[row]].label: row for row in rows}
     found = nearest(drawn_many, style)
     pairs = np.stack([drawn_many[:COPIES], style[found.rows[:COPIES]]], axis=1)
     save_sheet(sheets / "nearest.png", pairs.reshape(-1, *pairs.shape[2:]), 8)
@@ -82,11 +86,21 @@ def evaluate(
         clip_top1=_retrieval(recipe, pictures, models),
         first_labels=score(judge, first, drawn_first),
         many_labels=score(judge, many, drawn_many),
+        true_first_labels=_true_score(judge, first, known, pictures),
+        true_many_labels=_true_score(judge, many, known, pictures),
         nearest_rms=float(np.median(found.distances)),
         known_rms=float(np.median([_apart(style, row) for row in range(0, len(style), 8)])),
         seconds=gallery.seconds("red apple"),
         threads=torch.get_num_threads(),
     )
+
+
+def _true_score(
+    judge: Clip, labels: Sequence[str], known: Mapping[str, int], pictures: PictureSet
+) -> Score:
+    """What the judge says of true pictures: more cannot be asked of drawn ones."""
+    shown = [label for label in labels if label in known]
+    return score(judge, shown, pictures.pixels[[known[label] for label in shown]])
 
 
 def some_labels(labels: Sequence[str], count: int) -> list[str]:

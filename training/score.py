@@ -35,5 +35,7 @@ def ranks(judge: Clip, labels: Sequence[str], pictures: NDArray[np.uint8]) -> ND
 
 
 def score(judge: Clip, labels: Sequence[str], pictures: NDArray[np.uint8]) -> Score:
+    if not labels:
+        return Score(0, 0.0, 0.0)
     places = ranks(judge, labels, pictures)
     return Score(len(labels), float((places == 0).mean()), float((places < 5).mean()))

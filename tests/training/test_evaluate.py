@@ -20,12 +20,15 @@ PERFECT = Evaluation(
     clip_top1=0.5,
     first_labels=Score(142, 1.0, 1.0),
     many_labels=Score(1000, 0.8, 0.9),
+    true_first_labels=Score(142, 1.0, 1.0),
+    true_many_labels=Score(1000, 0.9, 1.0),
     nearest_rms=10.0,
     known_rms=40.0,
     seconds=1.0,
     threads=2,
 )
-WORST = Evaluation(0.0, 0.0, 0.0, Score(1, 0.0, 0.0), Score(1, 0.0, 0.0), 0.0, 0.0, 9.0, 2)
+NONE = Score(1, 0.0, 0.0)
+WORST = Evaluation(0.0, 0.0, 0.0, NONE, NONE, NONE, NONE, 0.0, 0.0, 9.0, 2)
 
 
 @pytest.fixture(scope="module")
