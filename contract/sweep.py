@@ -16,6 +16,8 @@ from rq.serializers import JSONSerializer
 
 from contract import leases
 from contract.checkpoints import steps_done
+from contract.claims import requeue
+from contract.endings import fail
 from contract.errors import ExecutionLost, MalformedJob, WorkerLost
 from contract.events import EventKind, RequeueReason, note_event
 from contract.job import restore_job
@@ -25,11 +27,9 @@ from contract.transactions import (
     STRIKES_FIELD,
     STRIKES_UNTIL_ALONE,
     Claim,
-    fail,
     forget,
     is_held,
     read_hash,
-    requeue,
     transact,
 )
 

@@ -25,7 +25,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
 
-from contract import transactions
+from contract import claims, endings
 from contract.errors import JobEnded, JobNotFound
 from contract.pictures.opening import open_store
 from contract.transactions import Claim
@@ -134,7 +134,7 @@ class BatchWorker(BaseWorker):
             popped = self.connection.blmove(
                 queue.key, queue.intermediate_queue_key, wait_s, "LEFT", "RIGHT"
             )
-            return transactions.claim(queue, popped, self.name) if popped is not None else None
+            return claims.claim(queue, popped, self.name) if popped is not None else None
         except redis.RedisError as error:
             logger.warning("the queue cannot be asked for jobs: %s", error)
             self._stopping.wait(PAUSE_S)
@@ -212,7 +212,7 @@ class BatchWorker(BaseWorker):
         self._publisher.close()
         unfinished = [claim for claim, _ in self._intake.jobs.values()]
         try:
-            transactions.requeue(unfinished)
+            claims.requeue(unfinished)
             logger.info("worker %s stops; %d jobs handed back", self.name, len(unfinished))
         except redis.RedisError as error:
             logger.error("what was not done waits for a sweep: %s", error)
@@ -261,7 +261,7 @@ class BatchWorker(BaseWorker):
     def _stop_job(self, job_id: str) -> None:
         """Ours come with the job cancelled already; from RQ's tools the command is all there is."""
         try:
-            transactions.cancel(self.connection, job_id)
+            endings.cancel(self.connection, job_id)
         except (JobEnded, JobNotFound):
             pass
         except redis.RedisError as error:

@@ -17,8 +17,8 @@ from rq.utils import now, utcformat
 from rq.worker import BaseWorker
 
 from contract import leases
+from contract.claims import EXECUTION_TTL_S
 from contract.sweep import sweep
-from contract.transactions import EXECUTION_TTL_S
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, announce
 from worker.watchdog import Watchdog
 

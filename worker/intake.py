@@ -11,7 +11,7 @@ import redis
 from rq import Queue
 from rq.executions import Execution
 
-from contract import transactions
+from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.errors import DarkroomError, EngineFault
 from contract.queue import job_request, require_in_time
@@ -175,7 +175,7 @@ class Intake:
 
         arrivals: list[Arrival] = []
         try:
-            while (claim := transactions.take(self._queue, self._worker_name, fits)) is not None:
+            while (claim := claims.take(self._queue, self._worker_name, fits)) is not None:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):

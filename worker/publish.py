@@ -10,7 +10,7 @@ from typing import TypeVar
 import redis
 from redis import Redis
 
-from contract import transactions
+from contract import claims, endings
 from contract.connections import translated
 from contract.errors import (
     DarkroomError,
@@ -94,7 +94,7 @@ class Publisher:
             digest = self._patiently(claim, lambda: self._storeroom.put(png))
             result = development.store(developed, digest, len(png))
             if result is not None:
-                self._patiently(claim, lambda: transactions.commit(claim, result))
+                self._patiently(claim, lambda: endings.commit(claim, result))
                 self._metrics.succeeded(result.timings)
                 logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
                 self._ended(claim)
@@ -108,7 +108,7 @@ class Publisher:
 
     def _fail(self, claim: Claim, error: DarkroomError) -> None:
         try:
-            self._patiently(claim, lambda: transactions.fail(claim, error))
+            self._patiently(claim, lambda: endings.fail(claim, error))
             self._metrics.failed(error.code)
             logger.warning("job %s: failed with %s: %s", claim.job_id, error.code, error)
             self._ended(claim)
@@ -125,7 +125,7 @@ class Publisher:
             self._fail(claim, error)
             return
         try:
-            transactions.requeue([claim])
+            claims.requeue([claim])
         except redis.RedisError as failure:
             logger.error("job %s waits for a sweep: %s", claim.job_id, failure)
         self._could_not_publish(claim, error)

@@ -7,7 +7,7 @@ from app.lookup import find_job
 from app.responses import problems, success
 from app.services import Served
 from app.views import CANCELLED_EXAMPLE, SUCCEEDED_EXAMPLE, JobView
-from contract import errors, transactions
+from contract import endings, errors
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -44,5 +44,5 @@ async def get_job(job_id: str, services: Served, response: Response) -> JobView:
 )
 async def cancel_job(job_id: str, services: Served) -> JobView:
     await find_job(services, job_id)
-    await services.backend.call(transactions.cancel, job_id)
+    await services.backend.call(endings.cancel, job_id)
     return await job_view(services, await find_job(services, job_id))

@@ -13,8 +13,10 @@ from rq import Queue
 from app.main import ApiServer, create_app
 from app.settings import AppSettings
 from contract import queue
+from contract.claims import take
+from contract.endings import commit
 from contract.pictures.redis_store import RedisStore
-from contract.transactions import Claim, commit, take
+from contract.transactions import Claim
 from contract.workers import announce
 from tests.contract.samples import MODEL, TTL_S, job_result, model_card, worker_card
 from tests.waiting import until

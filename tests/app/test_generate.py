@@ -7,10 +7,10 @@ from redis import Redis
 from rq import Queue
 
 from app.settings import AppSettings
+from contract.claims import take
 from contract.identity import created_at
 from contract.request import MOST_SEED
 from contract.samplers import SAMPLERS
-from contract.transactions import take
 from contract.workers import announce, withdraw
 from tests.app.conftest import serving
 from tests.contract.samples import model_card, worker_card

@@ -14,8 +14,9 @@ from rq import Queue
 from rq.job import Job
 
 from app.settings import AppSettings
+from contract.claims import take
+from contract.endings import cancel, fail
 from contract.errors import NotFinite
-from contract.transactions import cancel, fail, take
 from contract.workers import MODELS_KEY
 from tests.app.conftest import PNG, WORKER, develop, serving
 

@@ -7,10 +7,11 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job
 
+from contract.claims import take
+from contract.endings import commit, fail
 from contract.errors import NotFinite
 from contract.events import write_progress
 from contract.identity import new_job_id
-from contract.transactions import commit, fail, take
 from tests.app.conftest import WORKER, develop
 from tests.contract.samples import TTL_S, job_result
 

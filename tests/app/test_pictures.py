@@ -9,10 +9,11 @@ from rq import Queue
 
 from app import gallery
 from app.settings import AppSettings
+from contract.claims import take
+from contract.endings import commit, fail
 from contract.errors import NotFinite, StoreUnavailable
 from contract.identity import new_job_id
 from contract.pictures.folder_store import FolderStore
-from contract.transactions import commit, fail, take
 from tests.app.conftest import PNG, WORKER, develop, serving
 from tests.contract.samples import TTL_S, job_result
 

@@ -10,8 +10,10 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from contract.claims import take
+from contract.endings import cancel, fail
 from contract.errors import NotFinite
-from contract.transactions import Claim, cancel, fail, take
+from contract.transactions import Claim
 from tests.app.conftest import PNG, WORKER, develop
 from tests.waiting import until
 

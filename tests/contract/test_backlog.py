@@ -4,7 +4,7 @@ from rq import Queue
 
 from contract import queue
 from contract.backlog import KEPT, Standing, work_until
-from contract.transactions import take
+from contract.claims import take
 from tests.contract.conftest import Ask
 
 

@@ -9,8 +9,10 @@ from contract.checkpoints import (
     steps_done,
     write_checkpoints,
 )
+from contract.claims import requeue
+from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
-from contract.transactions import Claim, cancel, commit, fail, requeue
+from contract.transactions import Claim
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_result
 from tests.contract.test_leases import taken

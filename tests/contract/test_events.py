@@ -1,9 +1,10 @@
 from redis import Redis
 from rq import Queue
 
+from contract.claims import requeue, take
+from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
 from contract.events import EventKind, events_key, read_events
-from contract.transactions import cancel, commit, fail, requeue, take
 from tests.contract.conftest import Ask
 from tests.contract.samples import TTL_S, job_result
 from tests.faults.history import offences

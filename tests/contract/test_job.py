@@ -3,10 +3,11 @@ from rq import Queue
 from rq.job import Job
 
 from contract import identity
+from contract.claims import take
+from contract.endings import cancel, commit, fail
 from contract.errors import EngineFault
 from contract.events import progress_key, write_progress
 from contract.job import JobRecord, JobState, ended_among, read_job
-from contract.transactions import cancel, commit, fail, take
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_request, job_result
 

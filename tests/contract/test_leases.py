@@ -2,7 +2,9 @@ from redis import Redis
 from rq import Queue
 
 from contract import leases
-from contract.transactions import Claim, cancel, commit, requeue, take
+from contract.claims import requeue, take
+from contract.endings import cancel, commit
+from contract.transactions import Claim
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_result
 

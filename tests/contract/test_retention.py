@@ -10,21 +10,23 @@ from rq import Queue
 from contract import (
     backlog,
     checkpoints,
+    endings,
     events,
     idempotency,
     identity,
     queue,
-    transactions,
     workers,
 )
 from contract.checkpoints import JobCheckpoint, write_checkpoints
+from contract.claims import requeue, take
+from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
 from contract.events import write_progress
 from contract.idempotency import Ticket
 from contract.pictures.redis_store import RedisStore
 from contract.request import GenerateRequest
 from contract.sweep import sweep
-from contract.transactions import Claim, cancel, commit, fail, requeue, take
+from contract.transactions import Claim
 from contract.workers import announce
 from tests.contract.samples import job_request, job_result, model_card, worker_card
 from tests.waiting import until
@@ -48,7 +50,7 @@ def _short_ttls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "TTL_S", TTL_S)
     monkeypatch.setattr(events, "PROGRESS_TTL_S", TTL_S)
     monkeypatch.setattr(idempotency, "KEPT_S", TTL_S)
-    monkeypatch.setattr(transactions, "WORKER_TTL_S", TTL_S)
+    monkeypatch.setattr(endings, "WORKER_TTL_S", TTL_S)
     monkeypatch.setattr(workers, "WORKER_TTL_S", TTL_S)
 
 

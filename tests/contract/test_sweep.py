@@ -5,10 +5,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from contract.checkpoints import JobCheckpoint, write_checkpoints
+from contract.claims import claim, requeue
+from contract.endings import commit
 from contract.errors import ExecutionLost
 from contract.job import JobState, read_job
 from contract.sweep import sweep
-from contract.transactions import STRIKES_UNTIL_ALONE, claim, commit, requeue
+from contract.transactions import STRIKES_UNTIL_ALONE
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_result
 from tests.contract.test_leases import held_leases, run_out, taken

@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 
 import worker.heartbeat
-from contract import leases, transactions
+from contract import claims, endings, leases
 from contract.job import JobResult
 from contract.transactions import Claim
 from darkroom.cli import main
 
 WITHOUT, SHORT_LEASES, FREEZE_FILE = "WITHOUT", "SHORT_LEASES", "FREEZE_FILE"
-commit = transactions.commit
+commit = endings.commit
 
 
 def _freeze_first(claim: Claim, result: JobResult) -> None:
@@ -39,14 +39,14 @@ def _freeze_first(claim: Claim, result: JobResult) -> None:
 def hook() -> None:
     without = os.environ.get(WITHOUT, "").split(",")
     if "fence" in without:
-        transactions.is_held = lambda claim, connection: True
+        claims.is_held = endings.is_held = lambda claim, connection: True
     if "sweep" in without:
         worker.heartbeat.sweep = lambda queue: []
     if SHORT_LEASES in os.environ:
         leases.LEASE_TTL_MS = 2_000
         worker.heartbeat.SWEEP_INTERVAL_S = 0.5
     if FREEZE_FILE in os.environ:
-        transactions.commit = _freeze_first
+        endings.commit = _freeze_first
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
-from contract import transactions
+from contract import endings
 from contract.errors import SamplerRefused
 from contract.job import JobRecord, JobState, read_job
 from contract.pictures.redis_store import RedisStore
@@ -143,7 +143,7 @@ def test_the_step_loop_never_talks_to_redis(
         doomed = ask(steps=LONG)
         job_in(connection, doomed, JobState.RUNNING)
         later = [ask(images=2), ask(sampler="lcm", steps=90), ask(steps=40)]
-        transactions.cancel(connection, doomed)
+        endings.cancel(connection, doomed)
         for job_id in later:
             job_in(connection, job_id)
         until(lambda: not worker.executions)
@@ -185,7 +185,7 @@ def test_cancelling_jobs_of_a_batch_leaves_the_neighbours_pictures_as_they_are(
     for job_id in (*doomed, kept):
         job_in(connection, job_id, JobState.RUNNING)
     for job_id in doomed:
-        transactions.cancel(connection, job_id)
+        endings.cancel(connection, job_id)
     assert [job_in(connection, job_id).state for job_id in doomed] == [JobState.CANCELLED] * 2
     record = job_in(connection, kept)
     expected = develop(engine.model, Wish(steps=40, seed=3)).pixels[0]
@@ -198,7 +198,7 @@ def test_a_cancelled_job_that_waits_is_never_begun(
     make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
 ) -> None:
     cancelled, other = ask(), ask()
-    transactions.cancel(connection, cancelled)
+    endings.cancel(connection, cancelled)
     with running(make_worker()):
         assert job_in(connection, other).state is JobState.SUCCEEDED
     record = job_in(connection, cancelled)

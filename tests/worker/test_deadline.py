@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from rq import Queue
 
-from contract import identity, queue, transactions
+from contract import claims, identity, queue
 from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.job import JobState
@@ -40,21 +40,21 @@ def test_a_job_that_was_begun_in_time_is_finished_however_late(
     make_worker: Callable[[], BatchWorker], jobs: Queue, connection: Redis
 ) -> None:
     job_id = ask(jobs, wait_s=-1)
-    first = transactions.take(jobs, "gpu-1")
+    first = claims.take(jobs, "gpu-1")
     assert first is not None
     begun = JobCheckpoint(1, {0: b"a checkpoint"})
     write_checkpoints(connection, {(job_id, first.execution.id): begun})
-    transactions.requeue([first])
+    claims.requeue([first])
     with running(make_worker()):
         assert job_in(connection, job_id).state is JobState.SUCCEEDED
 
 
 def test_a_deadline_does_not_begin_anew_when_a_job_is_put_back(jobs: Queue) -> None:
     ask(jobs, wait_s=60)
-    first = transactions.take(jobs, "gpu-1")
+    first = claims.take(jobs, "gpu-1")
     assert first is not None
-    transactions.requeue([first])
-    second = transactions.take(jobs, "gpu-2")
+    claims.requeue([first])
+    second = claims.take(jobs, "gpu-2")
     assert second is not None
     assert second.job.kwargs["deadline"] == first.job.kwargs["deadline"]
     assert second.job.ttl is None

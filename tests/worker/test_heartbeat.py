@@ -6,7 +6,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from contract import transactions
+from contract import claims
 from contract.job import JobState
 from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
@@ -50,7 +50,7 @@ def test_an_orphan_is_found_beside_records_that_break_rqs_sweep(
     make_worker: Callable[[], BatchWorker], ask: Ask, jobs: Queue, connection: Redis
 ) -> None:
     orphan = ask()
-    held = transactions.take(jobs, "dead")
+    held = claims.take(jobs, "dead")
     assert held is not None
     connection.zadd(f"darkroom:leases:{jobs.name}", {held.execution.composite_key: 1})
     connection.set(Job.key_for("text"), "no hash")

@@ -1,113 +1,40 @@
-"""The moves of a job, and that RQ's own records tell the truth after each."""
+"""Jobs end, once, and RQ's own records tell the truth after it."""
 
 import json
-import zlib
 
 import pytest
 from redis import Redis
 from rq import Queue
-from rq.executions import Execution
 from rq.job import Job, JobStatus, requeue_job
 from rq.registry import (
     CanceledJobRegistry,
     FailedJobRegistry,
     FinishedJobRegistry,
-    StartedJobRegistry,
 )
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from contract import queue
-from contract.errors import ExecutionLost, JobEnded, JobNotFound, MalformedJob, NotFinite
+from contract.claims import requeue, take
+from contract.endings import cancel, commit, fail
+from contract.errors import ExecutionLost, JobEnded, JobNotFound, NotFinite
 from contract.events import ENDED_CHANNEL
 from contract.identity import new_job_id
 from contract.job import ERROR_FIELD, JobState, read_job
-from contract.transactions import Claim, cancel, claim, commit, fail, requeue, take
 from contract.workers import WORKER_TTL_S
 from tests.contract.conftest import Ask
+from tests.contract.records import (
+    WORKER,
+    assert_all_expire,
+    in_registry,
+    rq_job,
+    snapshot,
+    started,
+    state,
+    taken,
+)
 from tests.contract.samples import TTL_S, job_request, job_result
-
-WORKER = "gpu-1"
-
-
-def taken(jobs: Queue, worker: str = WORKER) -> Claim:
-    found = take(jobs, worker)
-    assert found is not None
-    return found
-
-
-def state(connection: Redis, job_id: str) -> JobState:
-    record = read_job(connection, job_id)
-    assert record is not None
-    return record.state
-
-
-def rq_job(connection: Redis, job_id: str) -> Job:
-    return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
-
-
-def started(jobs: Queue) -> list[str]:
-    registry = StartedJobRegistry(jobs.name, jobs.connection, serializer=JSONSerializer)
-    return [str(job_id) for job_id in registry.get_job_ids(cleanup=False)]
-
-
-def in_registry(jobs: Queue, registry: type[FinishedJobRegistry | FailedJobRegistry]) -> list[str]:
-    held = registry(jobs.name, jobs.connection, serializer=JSONSerializer)
-    return [str(job_id) for job_id in held.get_job_ids(cleanup=False)]
-
-
-def snapshot(connection: Redis) -> dict[bytes, bytes | None]:
-    return {key: connection.dump(key) for key in connection.keys("*")}
-
-
-def assert_all_expire(connection: Redis) -> None:
-    """Every record of a job has a TTL; RQ's set of queues has none."""
-    lasting = {key for key in connection.keys("*") if connection.ttl(key) == -1}
-    assert lasting == {b"rq:queues"}
-
-
-def test_oldest_job_is_taken_first(jobs: Queue, ask: Ask) -> None:
-    ids = [ask() for _ in range(3)]
-    assert [taken(jobs).job_id for _ in ids] == ids
-    assert take(jobs, WORKER) is None
-
-
-def test_a_claim_shows_in_rqs_records(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    job_id = ask()
-    held = taken(jobs)
-    job = rq_job(connection, job_id)
-    assert job.get_status() is JobStatus.STARTED
-    assert job.worker_name == WORKER
-    assert started(jobs) == [job_id]
-    assert [execution.id for execution in job.get_executions()] == [held.execution.id]
-    assert queue.depth(jobs) == 0
-    assert connection.llen(jobs.intermediate_queue_key) == 0
-
-
-def test_a_job_queued_twice_is_taken_once(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    job_id = ask()
-    connection.rpush(jobs.key, job_id)
-    held = taken(jobs)
-    assert take(jobs, "gpu-2") is None
-    assert rq_job(connection, job_id).worker_name == WORKER
-    assert connection.llen(jobs.intermediate_queue_key) == 0
-    commit(held, job_result("a"))
-
-
-def test_a_double_of_an_ended_job_is_dropped(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    job_id = ask()
-    commit(taken(jobs), job_result("a"))
-    connection.rpush(jobs.key, job_id)
-    assert take(jobs, WORKER) is None
-    assert state(connection, job_id) is JobState.SUCCEEDED
-
-
-def test_an_id_without_a_record_is_dropped(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    connection.rpush(jobs.key, new_job_id())
-    job_id = ask()
-    assert taken(jobs).job_id == job_id
-    assert connection.llen(jobs.intermediate_queue_key) == 0
 
 
 def test_commit_ends_the_job_in_rqs_records(connection: Redis, jobs: Queue, ask: Ask) -> None:
@@ -251,50 +178,6 @@ def test_a_cancel_holds_though_rqs_sweep_queues_the_job_at_the_same_moment(
     assert state(connection, job_id) is JobState.CANCELLED
 
 
-def test_what_does_not_fit_stays_in_the_queue(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    large, small = ask(steps=100), ask(steps=1)
-    assert take(jobs, WORKER, lambda request, is_suspect: request.steps < 50) is None
-    assert jobs.get_job_ids() == [large, small]
-    held = take(jobs, WORKER, lambda request, is_suspect: request.steps > 50)
-    assert held is not None
-    assert held.job_id == large
-
-
-@pytest.mark.parametrize("member", [b"\xff\xfe", b"text"])
-def test_what_is_no_job_is_dropped(connection: Redis, jobs: Queue, ask: Ask, member: bytes) -> None:
-    connection.set(Job.key_for("text"), "no hash")
-    connection.rpush(jobs.key, member)
-    job_id = ask()
-    assert queue.oldest_wait_s(jobs) == 0
-    assert taken(jobs).job_id == job_id
-    assert connection.llen(jobs.intermediate_queue_key) == 0
-
-
-def test_requeue_puts_jobs_to_the_front_in_their_old_order(
-    connection: Redis, jobs: Queue, ask: Ask
-) -> None:
-    ids = [ask() for _ in range(4)]
-    requeue([taken(jobs), taken(jobs)])
-    assert jobs.get_job_ids() == ids
-    assert started(jobs) == []
-    record = read_job(connection, ids[0])
-    assert record is not None
-    assert (record.state, record.worker) == (JobState.QUEUED, None)
-    job = rq_job(connection, ids[0])
-    assert job.retries_left == queue.RESCUES
-    assert job.get_executions() == []
-    assert [taken(jobs).job_id for _ in ids] == ids
-
-
-def test_requeue_leaves_alone_what_was_cancelled(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    gone, kept = ask(), ask()
-    claims = [taken(jobs), taken(jobs)]
-    cancel(connection, gone)
-    requeue(claims)
-    assert jobs.get_job_ids() == [kept]
-    assert state(connection, gone) is JobState.CANCELLED
-
-
 def test_cancel_takes_a_queued_job_out_of_the_queue(
     connection: Redis, jobs: Queue, ask: Ask
 ) -> None:
@@ -354,41 +237,3 @@ def test_every_end_is_published(connection: Redis, jobs: Queue, ask: Ask) -> Non
         cancel(connection, ids[2])
         heard = [news.get_message(timeout=3) for _ in ids]
     assert [message["data"].decode() for message in heard if message] == ids
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("created_at", b"yesterday"), ("data", b"\x80\x05pickled"), ("data", zlib.compress(b"[1]"))],
-)
-def test_a_record_that_cannot_be_read_is_set_aside(
-    connection: Redis, jobs: Queue, ask: Ask, field: str, value: bytes
-) -> None:
-    broken, sound = ask(), ask()
-    connection.hset(Job.key_for(broken), field, value)
-    assert taken(jobs).job_id == sound
-    assert connection.hget(Job.key_for(broken), "status") == b"failed"
-    assert connection.ttl(Job.key_for(broken)) > 0
-    assert connection.llen(jobs.intermediate_queue_key) == 0
-    with pytest.raises(MalformedJob):
-        read_job(connection, broken)
-    with pytest.raises(MalformedJob):
-        cancel(connection, broken)
-
-
-def test_a_claim_that_races_a_cancel_is_one_or_the_other(
-    connection: Redis, jobs: Queue, ask: Ask
-) -> None:
-    job_id = ask()
-    connection.lmove(jobs.key, jobs.intermediate_queue_key, "LEFT", "RIGHT")
-    cancel(connection, job_id)
-    assert claim(jobs, job_id, WORKER) is None
-    assert state(connection, job_id) is JobState.CANCELLED
-    assert connection.llen(jobs.intermediate_queue_key) == 0
-
-
-def test_rqs_own_lease_is_long_enough_for_rq_info(jobs: Queue, ask: Ask) -> None:
-    ask()
-    held = taken(jobs)
-    registry = StartedJobRegistry(jobs.name, jobs.connection, serializer=JSONSerializer)
-    assert registry.get_job_ids(cleanup=True) == [held.job_id]
-    assert jobs.connection.ttl(Execution(held.execution.id, held.job_id, jobs.connection).key) >= 60

@@ -1,0 +1,167 @@
+"""A worker takes jobs and gives them back."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from redis.client import Pipeline
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
+
+from contract import leases
+from contract.errors import MalformedJob
+from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
+from contract.job import ERROR_FIELD, JobFault, restore_job
+from contract.leases import EXECUTION_FIELD
+from contract.queue import job_request, queue_text
+from contract.request import JobRequest
+from contract.transactions import (
+    ATTEMPTS_FIELD,
+    DONE_FIELD,
+    STRIKES_FIELD,
+    STRIKES_UNTIL_ALONE,
+    Claim,
+    forget,
+    is_held,
+    number_in,
+    read_hash,
+    transact,
+)
+
+EXECUTION_TTL_S = 90
+"""RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
+
+QUARANTINE_TTL_S = 24 * 3600
+"""How long a record that cannot be read is kept for a person to look at."""
+
+Fits = Callable[[JobRequest, bool], bool]
+"""Whether a job may be taken, by its request and whether it must run alone."""
+
+logger = logging.getLogger(__name__)
+
+
+def take(
+    queue: Queue, worker_name: str, fits: Fits = lambda request, is_suspect: True
+) -> Claim | None:
+    """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
+    is left to other workers. Does not block.
+
+    What was popped stays on RQ's intermediate list until the claim, so a death in between loses
+    nothing.
+    """
+    connection, intermediate = queue.connection, queue.intermediate_queue_key
+    while _next_fits(queue, fits):
+        popped = connection.lmove(queue.key, intermediate, "LEFT", "RIGHT")
+        taken = claim(queue, popped, worker_name) if popped is not None else None
+        if taken is not None:
+            return taken
+    return None
+
+
+def _next_fits(queue: Queue, fits: Fits) -> bool:
+    """One that cannot be read does: whoever takes it sets it aside."""
+    head = queue.connection.lindex(queue.key, 0)
+    if head is None:
+        return False
+    job_id = queue_text(head)
+    try:
+        raw = read_hash(queue.connection, Job.key_for(job_id))
+        request = job_request(restore_job(queue.connection, job_id, raw).kwargs)
+        return fits(request, number_in(raw, STRIKES_FIELD) >= STRIKES_UNTIL_ALONE)
+    except MalformedJob:
+        return True
+
+
+def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
+    """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double."""
+    job_id = queue_text(popped)
+    connection, key = queue.connection, Job.key_for(job_id)
+
+    def move(pipeline: Pipeline) -> Claim | None:
+        raw = read_hash(pipeline, key)
+        end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
+        pipeline.multi()
+        pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
+        if raw.get(b"status") != JobStatus.QUEUED.encode():
+            return None
+        if end is not None:
+            pipeline.hset(key, "status", end)
+            publish_end(pipeline, job_id)
+            return None
+        try:
+            job = restore_job(connection, job_id, raw)
+        except MalformedJob as error:
+            _quarantine(pipeline, job_id, error)
+            return None
+        execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
+        job.prepare_for_execution(worker_name, pipeline)
+        leases.grant(pipeline, queue, execution)
+        attempt = number_in(raw, ATTEMPTS_FIELD) + 1
+        fields: dict[Any, Any] = {EXECUTION_FIELD: execution.id, ATTEMPTS_FIELD: attempt}
+        pipeline.hset(key, mapping=fields)
+        pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
+        note_event(pipeline, job_id, EventKind.STARTED, worker=worker_name, attempt=attempt)
+        pipeline.persist(key)
+        return Claim(queue, job, execution, number_in(raw, STRIKES_FIELD))
+
+    return transact(connection, key, move)
+
+
+def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None:
+    """How a job ended that is queued again: RQ's sweep, which has no fence, may do that to one that
+    ends at the same moment. None where somebody wants it done anew, as `rq requeue` does, which
+    takes it out of its registry first."""
+    for registry, end in (
+        (FinishedJobRegistry, JobStatus.FINISHED),
+        (FailedJobRegistry, JobStatus.FAILED),
+        (CanceledJobRegistry, JobStatus.CANCELED),
+    ):
+        if pipeline.zscore(registry(queue=queue).key, job_id) is not None:
+            return end
+    return None
+
+
+def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
+    """A hash that RQ itself cannot read would stop every worker that meets it."""
+    logger.error("job %s cannot be read; it is set aside as failed", job_id)
+    fault = JobFault.of(error).model_dump_json()
+    fields: dict[Any, Any] = {"status": JobStatus.FAILED, ERROR_FIELD: fault}
+    pipeline.hset(Job.key_for(job_id), mapping=fields)
+    pipeline.expire(Job.key_for(job_id), QUARANTINE_TTL_S)
+    note_end(pipeline, job_id, EventKind.FAILED, QUARANTINE_TTL_S, code=error.code)
+
+
+def requeue(
+    claims: Sequence[Claim],
+    reason: RequeueReason = RequeueReason.HANDED_BACK,
+    fields: Mapping[str, int] | None = None,
+) -> None:
+    """Puts jobs back at the front of their queue, in their old order, with no retry used up.
+
+    Those that are no longer this worker's are left alone.
+
+    Args:
+        claims: what to give back.
+        reason: why, for the jobs' history.
+        fields: what to note in the jobs' hashes along with it.
+    """
+    for claim in reversed(claims):
+        move = partial(_requeue, claim, reason, fields or {})
+        transact(claim.queue.connection, claim.job.key, move)
+
+
+def _requeue(
+    claim: Claim, reason: RequeueReason, fields: Mapping[str, int], pipeline: Pipeline
+) -> None:
+    if not is_held(claim, pipeline):
+        return
+    pipeline.multi()
+    forget(claim, pipeline)
+    pipeline.hdel(claim.job.key, EXECUTION_FIELD)
+    for field, value in fields.items():
+        pipeline.hset(claim.job.key, field, value)
+    claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
+    note_event(pipeline, claim.job_id, EventKind.REQUEUED, reason=reason)
