@@ -13,6 +13,7 @@ from rq.executions import Execution
 
 from contract import claims
 from contract.checkpoints import read_checkpoint_of
+from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
@@ -27,8 +28,6 @@ from worker.engine.sampler import SamplerTable
 from worker.publish import Publisher
 from worker.room import Room
 from worker.tables import TableCache
-
-FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Intake:
             SimpleQueue()
         )
         self._unready = 0
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0  # in a row
         self._resume_at = 0.0
         self.jobs: dict[str, tuple[Claim, Development]] = {}
         """The jobs that are here, oldest first, until their last picture is developed."""
@@ -180,7 +179,7 @@ class Intake:
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
                     room.fill(self._shape(development.request), development.rows)
-            self._pause_s = FIRST_PAUSE_S
+            self._failures = 0
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)
         return arrivals
@@ -238,8 +237,8 @@ class Intake:
         logger.warning(
             "the queue cannot be asked for jobs: %s", error, exc_info=None if is_outage else error
         )
-        self._resume_at = time.perf_counter() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+        self._failures += 1
+        self._resume_at = time.perf_counter() + pause_s(self._failures)
 
 
 def _outcome(done: Future[SamplerTable]) -> SamplerTable | DarkroomError:

@@ -11,7 +11,7 @@ import redis
 from redis import Redis
 
 from contract import claims, endings
-from contract.connections import translated
+from contract.connections import pause_s, translated
 from contract.errors import (
     DarkroomError,
     EngineFault,
@@ -31,7 +31,6 @@ from worker.storeroom import Storeroom
 PROGRESS_INTERVAL_S = 0.25
 PATIENCE_S = 60.0
 """How long a finished picture waits for a Redis that is away."""
-FIRST_WAIT_S, LAST_WAIT_S = 0.1, 2.0
 
 Outcome = TypeVar("Outcome")
 
@@ -147,7 +146,7 @@ class Publisher:
             StoreUnavailable: the store, where it is not Redis, did not either.
         """
         give_up_at = time.perf_counter() + PATIENCE_S
-        wait_s = FIRST_WAIT_S
+        failures = 0
         while not self._gave_up.is_set():
             try:
                 with translated():
@@ -155,12 +154,12 @@ class Publisher:
             except StoreUnavailable:
                 raise  # the storeroom was patient already
             except ServiceError as error:
-                if wait_s == FIRST_WAIT_S:
+                failures += 1
+                if failures == 1:
                     logger.warning("job %s: its end waits for Redis: %s", claim.job_id, error)
                 if time.perf_counter() > give_up_at:
                     raise
                 if self._closing.is_set():
                     self._gave_up.set()
-                self._closing.wait(wait_s)
-                wait_s = min(2 * wait_s, LAST_WAIT_S)
+                self._closing.wait(pause_s(failures))
         raise RedisUnavailable("The worker stops, and Redis is away.")

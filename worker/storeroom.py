@@ -4,6 +4,7 @@ import logging
 import time
 from threading import Event, Thread
 
+from contract.connections import pause_s
 from contract.errors import StoreUnavailable
 from contract.pictures.store import PictureStore, reason
 
@@ -11,7 +12,6 @@ PATIENCE_S = 60.0
 """How long a store may fail until jobs fail for it. It counts from the first failure on, whichever
 picture met it: else what waits would become more and more while the store is away."""
 
-FIRST_WAIT_S, LAST_WAIT_S = 0.1, 2.0
 SWEEP_INTERVAL_S = 30.0
 
 logger = logging.getLogger(__name__)
@@ -32,15 +32,15 @@ class Storeroom:
         Raises:
             StoreUnavailable: the store has failed for PATIENCE_S, or fails while the worker stops.
         """
-        wait_s = FIRST_WAIT_S
+        failures = 0
         while True:
             try:
                 digest = self._store.put(content)
             except StoreUnavailable as error:
                 if self._is_out_of_patience(error):
                     raise
-                self._closing.wait(wait_s)
-                wait_s = min(2 * wait_s, LAST_WAIT_S)
+                failures += 1
+                self._closing.wait(pause_s(failures))
             else:
                 self._failed_at = float("-inf")
                 return digest

@@ -55,8 +55,7 @@ class Flaky:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storeroom, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(storeroom, "FIRST_WAIT_S", 0.02)
-    monkeypatch.setattr(storeroom, "LAST_WAIT_S", 0.05)
+    monkeypatch.setattr(storeroom, "pause_s", lambda failures: min(0.02 * failures, 0.05))
 
 
 @pytest.mark.usefixtures("hurried")
