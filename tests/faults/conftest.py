@@ -50,15 +50,6 @@ def start(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Start
         process.wait(30)
 
 
-@pytest.fixture
-def workers(start: Start, connection: Redis) -> Workers:
-    """Two that take jobs."""
-    processes = {name: start(name) for name in ("one", "two")}
-    for name in processes:
-        ready(connection, name)
-    return processes
-
-
 def ready(connection: Redis, name: str) -> WorkerCard:
     """What the worker says of itself, as soon as it takes jobs."""
     return until(lambda: {card.name: card for card in live_workers(connection)}.get(name))
