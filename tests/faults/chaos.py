@@ -40,6 +40,7 @@ from tests.waiting import until
 MODEL = "tiny"
 CLIENTS = 16
 LOOK_S = 0.05
+TELL_S = 10.0
 LIMIT_S = 3600.0
 RECOVERY_LIMIT_S = 15.0
 MIX: tuple[dict[str, Any], ...] = (
@@ -176,8 +177,13 @@ def _disturb(
         stack.callback(clients.stop)
         director = Director(plan, report, fleet, server, api, freeze_file)
         pause = Event()
+        tell_at = began
         while not clients.is_done() and time.monotonic() - began < LIMIT_S:
             director.direct(clients.done / plan.jobs)
+            if time.monotonic() >= tell_at:
+                tell_at += TELL_S
+                told = f"{clients.done} of {plan.jobs} answered, {report.kills} workers killed\n"
+                sys.stderr.write(told)
             pause.wait(LOOK_S)
         report.seconds = time.monotonic() - began
     report.rows_computed = fleet.rows
@@ -228,9 +234,11 @@ class Director:
 
     def _kill(self) -> None:
         victim = self._fleet.victim()
-        if victim is not None:
-            self._note_death(victim)
-            self._fleet.kill(victim)
+        if victim is None:
+            return
+        death = Death(time.time(), self._fleet.held_by(victim))
+        if self._fleet.kill(victim):
+            self.deaths.append(death)
             self._report.kills += 1
 
     def _freeze(self) -> None:

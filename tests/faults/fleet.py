@@ -69,13 +69,18 @@ class Fleet:
                 held.append(key.decode().removeprefix("rq:job:"))
         return held
 
-    def kill(self, name: str) -> None:
-        """Reads how many rows it has computed, and kills it."""
-        self.rows += rows_computed(self._cards[name])
+    def kill(self, name: str) -> bool:
+        """Reads how many rows it has computed, and kills it; not if it has frozen at this moment
+        and does not say."""
+        try:
+            self.rows += rows_computed(self._cards[name])
+        except httpx.TimeoutException:
+            return False
         self._ready_since.pop(name)
         killed = self.workers.pop(name)
         killed.kill()
         killed.wait(30)
+        return True
 
     def freeze(self, name: str) -> None:
         """For FREEZE_S, which is longer than any lease."""
