@@ -107,7 +107,7 @@ def are_gone(connection: Redis) -> bool:
     return int(connection.dbsize()) <= len(LASTING)
 
 
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_after_many_jobs_redis_is_as_empty_as_before(
     connection: Redis, jobs: Queue, count: int
 ) -> None:

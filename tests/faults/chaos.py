@@ -32,7 +32,7 @@ from tests.checkpoints import build_checkpoint
 from tests.faults.clients import Answer, Clients
 from tests.faults.fleet import Fleet, environment_of
 from tests.faults.history import offences
-from tests.faults.hooked_worker import FREEZE_FILE
+from tests.faults.hooked_worker import FREEZE_FILE, SHORT_LEASES
 from tests.faults.quiet import QuietRun
 from tests.faults.servers import ApiServer, RedisServer
 from tests.waiting import until
@@ -67,6 +67,7 @@ class Plan:
     api_restarts: tuple[float, ...] = (0.3, 0.6)
     freezes: tuple[float, ...] = (0.2,)
     commit_freezes: tuple[float, ...] = (0.5,)
+    has_short_leases: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,8 @@ def _disturb(
     with ExitStack() as stack:
         freeze_file = checkpoint.with_name("freeze")
         environment = environment_of(server.url, checkpoint) | {FREEZE_FILE: str(freeze_file)}
+        if plan.has_short_leases:
+            environment[SHORT_LEASES] = "1"
         fleet = Fleet(plan.workers, environment, connection)
         stack.callback(fleet.stop)
         api = ApiServer(environment)

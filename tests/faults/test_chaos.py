@@ -7,13 +7,14 @@ def test_killing_worker_redis_and_api_loses_doubles_and_spoils_nothing() -> None
     plan = Plan(
         jobs=18,
         workers=2,
-        kill_every_s=3.0,
+        kill_every_s=0.5,
         most_kills=1,
         redis_restarts=(),
         redis_kills=(0.3,),
         api_restarts=(0.6,),
         freezes=(),
         commit_freezes=(),
+        has_short_leases=True,
     )
     report = run(plan)
     assert report.is_clean, str(report)

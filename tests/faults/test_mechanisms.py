@@ -16,7 +16,7 @@ from tests.faults.fleet import rows_computed
 from tests.faults.hooked_worker import FREEZE_FILE, SHORT_LEASES, WITHOUT
 from tests.waiting import job_in, until
 
-STEPS, IMAGES = 150, 4
+STEPS, IMAGES = 150, 2
 OFTEN, NEVER = "0.05", "0"  # DARKROOM_CHECKPOINT_S
 LONG_MS = 2_000  # after a lease has run out; a sweep finds it in a quarter of that
 
@@ -66,7 +66,7 @@ def kill_at_work(workers: Workers, ask: Ask, connection: Redis) -> tuple[str, st
     dead = holder(connection, job_id)
     [other] = workers.keys() - {dead}
     card = ready(connection, dead)
-    until(lambda: rows_computed(card) > STEPS)
+    until(lambda: rows_computed(card) > STEPS / 2)
     workers[dead].kill()
     return job_id, dead, other
 
