@@ -112,7 +112,7 @@ def _states(jobs: Jobs, pictures: Mapping[Hashable, Checkpoint]) -> dict[str, _S
         job_id: _State(
             claim.execution.id,
             development.fingerprint,
-            development.developed_steps,
+            development.steps_done(pictures),
             dict(development.ends),
         )
         for job_id, (claim, development) in jobs.items()
@@ -121,5 +121,4 @@ def _states(jobs: Jobs, pictures: Mapping[Hashable, Checkpoint]) -> dict[str, _S
     for key, picture in pictures.items():
         if isinstance(key, PictureKey) and key.job_id in states:
             states[key.job_id].pictures[key.n] = picture
-            states[key.job_id].steps += picture.step
     return states

@@ -45,6 +45,7 @@ class Development:
         """Of what its steps are made of; known once the pictures are."""
         self._begun = begun or {}
         self._evaluations = 0  # of one picture
+        self._starts: dict[int, Checkpoint] = {}
         self._taken_at = time.perf_counter()
         accepted_at = identity.created_at(job_id)
         self.queue_s = 0.0 if accepted_at is None else max(0.0, time.time() - accepted_at)
@@ -66,10 +67,18 @@ class Development:
         """Rows that the pictures take which the engine still owes."""
         return rows_of(self.request.guidance) * len(self.undeveloped)
 
-    @property
-    def developed_steps(self) -> int:
-        """Model evaluations of the pictures that are developed."""
-        return self._evaluations * (self.request.images - len(self.undeveloped))
+    def steps_done(self, running: Mapping[Hashable, Checkpoint]) -> int:
+        """Model evaluations behind the job, over all of its pictures.
+
+        Args:
+            running: where the pictures of any job are that the engine is at. Those that wait for
+                room are where another worker left them.
+        """
+        done = self._evaluations * (self.request.images - len(self.undeveloped))
+        for key in self.undeveloped:
+            at = running.get(key, self._starts.get(key.n))
+            done += at.step if at is not None else 0
+        return done
 
     @property
     def is_given_up(self) -> bool:
@@ -87,6 +96,8 @@ class Development:
         request = self.request
         self.fingerprint = fingerprint_of(model, table)
         self._evaluations = len(table)
+        starts = {n: self._start(n) for n in self._begun}
+        self._starts = {n: start for n, start in starts.items() if start is not None}
         return [
             Picture(
                 key=key,
@@ -97,14 +108,13 @@ class Development:
                 width=request.width,
                 height=request.height,
                 table=table,
-                start=self._start(key.n),
+                start=self._starts.get(key.n),
             )
             for key in self.keys
         ]
 
     def _start(self, n: int) -> Checkpoint | None:
-        content = self._begun.get(n)
-        return None if content is None else read_checkpoint(content, self.fingerprint)
+        return read_checkpoint(self._begun[n], self.fingerprint)
 
     def note_developed(self, developed: Developed) -> None:
         """The engine owes this picture no more."""

@@ -1,0 +1,35 @@
+"""What a job knows of its pictures."""
+
+from contract.identity import new_job_id
+from contract.request import JobRequest
+from tests.worker.conftest import MODEL
+from worker.development import Development, PictureKey
+from worker.engine.engine import Engine
+from worker.engine.sampler import build_table
+
+STEPS = 6
+REQUEST = JobRequest(
+    prompt="a red circle", model=MODEL, seed=1, width=64, height=64, steps=STEPS, images=3
+)
+
+
+def test_steps_count_what_runs_what_waits_and_what_is_done(engine: Engine) -> None:
+    """Or a job that another worker had further would seem to fall back."""
+    engine = Engine(engine.model, engine.budget)
+    table = build_table("euler", STEPS, engine.model.scheduler_config)
+    first = Development(new_job_id(), REQUEST)
+    for picture in first.pictures(table, engine.model):
+        engine.add(picture)
+    for _ in range(4):
+        engine.step()
+    at = engine.checkpoints()
+    assert first.steps_done(at) == 3 * 4
+    begun = {key.n: at[key].to_bytes(first.fingerprint) for key in first.keys}
+
+    second = Development(first.job_id, REQUEST, begun)
+    second.pictures(table, engine.model)
+    assert second.steps_done({}) == 3 * 4
+    done, running, _waiting = (PictureKey(second.job_id, n) for n in range(3))
+    second.undeveloped.discard(done)
+    engine.step()
+    assert second.steps_done({running: engine.checkpoints()[running]}) == STEPS + 5 + 4
