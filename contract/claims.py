@@ -22,10 +22,10 @@ from contract.transactions import (
     ATTEMPTS_FIELD,
     DONE_FIELD,
     STRIKES_FIELD,
-    STRIKES_UNTIL_ALONE,
     Claim,
     forget,
     is_held,
+    is_suspect,
     number_in,
     read_hash,
     transact,
@@ -36,6 +36,14 @@ EXECUTION_TTL_S = 90
 
 QUARANTINE_TTL_S = 24 * 3600
 """How long a record that cannot be read is kept for a person to look at."""
+
+# Only the job that was looked at: another one, a suspect maybe, may be first by now.
+_POP = """
+if redis.call('LINDEX', KEYS[1], 0) == ARGV[1] then
+    return redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
+end
+return false
+"""
 
 Fits = Callable[[JobRequest, bool], bool]
 """Whether a job may be taken, by its request and whether it must run alone."""
@@ -52,25 +60,23 @@ def take(
     What was popped stays on RQ's intermediate list until the claim, so a death in between loses
     nothing.
     """
-    connection, intermediate = queue.connection, queue.intermediate_queue_key
-    while _next_fits(queue, fits):
-        popped = connection.lmove(queue.key, intermediate, "LEFT", "RIGHT")
+    while (head := queue.connection.lindex(queue.key, 0)) is not None and _fits(queue, head, fits):
+        popped: Any = queue.connection.eval(
+            _POP, 2, queue.key, queue.intermediate_queue_key, cast("str", head)
+        )
         taken = claim(queue, popped, worker_name) if popped is not None else None
         if taken is not None:
             return taken
     return None
 
 
-def _next_fits(queue: Queue, fits: Fits) -> bool:
+def _fits(queue: Queue, head: bytes | str, fits: Fits) -> bool:
     """One that cannot be read does: whoever takes it sets it aside."""
-    head = queue.connection.lindex(queue.key, 0)
-    if head is None:
-        return False
     job_id = queue_text(head)
     try:
         raw = read_hash(queue.connection, Job.key_for(job_id))
         request = job_request(restore_job(queue.connection, job_id, raw).kwargs)
-        return fits(request, number_in(raw, STRIKES_FIELD) >= STRIKES_UNTIL_ALONE)
+        return fits(request, is_suspect(raw))
     except MalformedJob:
         return True
 
@@ -79,9 +85,14 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
     """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double."""
     job_id = queue_text(popped)
     connection, key = queue.connection, Job.key_for(job_id)
+    made: Claim | None = None
 
     def move(pipeline: Pipeline) -> Claim | None:
+        nonlocal made
         raw = read_hash(pipeline, key)
+        if made is not None and raw.get(EXECUTION_FIELD.encode()) == made.execution.id.encode():
+            pipeline.multi()
+            return made  # carried out before, and the answer was lost
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
@@ -105,7 +116,9 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         note_event(pipeline, job_id, EventKind.STARTED, worker=worker_name, attempt=attempt)
         pipeline.persist(key)
-        return Claim(queue, job, execution, number_in(raw, STRIKES_FIELD))
+        strikes = number_in(raw, STRIKES_FIELD)
+        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw))
+        return made
 
     return transact(connection, key, move)
 

@@ -22,6 +22,7 @@ from contract.events import EventKind, note_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
 from contract.leases import EXECUTION_FIELD
 from contract.transactions import (
+    DEATHS_FIELD,
     DONE_FIELD,
     STRIKE_STEPS_FIELD,
     STRIKES_FIELD,
@@ -100,7 +101,7 @@ def _end(claim: Claim, write: Callable[[Pipeline], None], counter: str) -> None:
         write(pipeline)
         forget(claim, pipeline)
         drop_checkpoint(pipeline, claim.job_id)
-        pipeline.hdel(job.key, EXECUTION_FIELD, STRIKES_FIELD, STRIKE_STEPS_FIELD)
+        pipeline.hdel(job.key, EXECUTION_FIELD, STRIKES_FIELD, STRIKE_STEPS_FIELD, DEATHS_FIELD)
         pipeline.hset(job.key, DONE_FIELD, execution.id)
         pipeline.hincrby(worker_key, counter, 1)
         pipeline.expire(worker_key, WORKER_TTL_S)  # or a record that expired stays for ever

@@ -18,6 +18,9 @@ EXECUTION_FIELD = "execution_id"
 """A field of ours in RQ's hash of a job: the one execution that may end it."""
 
 LEASE_TTL_MS = 8_000
+OUTAGE_MS = 5_000
+"""So long without a beat of anybody is an outage: above what a beat takes over a slow network, and
+below what a lease lasts."""
 GUARD_MS = 3_000
 """After an outage of Redis all leases have run out at once, of the living too: nobody sweeps for
 this long, while they are renewed."""
@@ -37,10 +40,10 @@ _RENEW = (
 local last = redis.call('GET', KEYS[2])
 redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', 60000)
 if not last or now - last > tonumber(ARGV[2]) then
-    redis.call('SET', KEYS[3], 1, 'PX', ARGV[2])
+    redis.call('SET', KEYS[3], 1, 'PX', ARGV[3])
 end
 local lost = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
     if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
         redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
     else
@@ -57,7 +60,7 @@ _EXPIRED = (
 if redis.call('EXISTS', KEYS[2]) == 1 or not redis.call('SET', KEYS[3], 1, 'NX', 'PX', ARGV[1]) then
     return {}
 end
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1000)
 """
 )
 
@@ -80,7 +83,7 @@ def renew(queue: Queue, executions: Sequence[Execution]) -> list[str]:
     """
     keys = (_key(queue), BEAT_KEY, GUARD_KEY)
     members = [execution.composite_key for execution in executions]
-    lost = _evaluate(queue.connection, _RENEW, keys, LEASE_TTL_MS, GUARD_MS, *members)
+    lost = _evaluate(queue.connection, _RENEW, keys, LEASE_TTL_MS, OUTAGE_MS, GUARD_MS, *members)
     return [execution.id for execution in lost]
 
 
@@ -88,6 +91,11 @@ def expired(queue: Queue) -> list[Execution]:
     """Those whose lease has run out; none while another worker sweeps, or after an outage."""
     keys = (_key(queue), GUARD_KEY, f"darkroom:sweeping:{queue.name}")
     return _evaluate(queue.connection, _EXPIRED, keys, LOCK_MS)
+
+
+def is_guarded(queue: Queue) -> bool:
+    """Whether an outage of Redis is just over."""
+    return bool(queue.connection.exists(GUARD_KEY))
 
 
 def _evaluate(connection: Redis, script: str, keys: Sequence[str], *values: Any) -> list[Execution]:

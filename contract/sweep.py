@@ -5,10 +5,12 @@ for dead and wakes up finds its job gone and commits nothing.
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError, TimeoutError
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -23,12 +25,15 @@ from contract.events import EventKind, RequeueReason, note_event
 from contract.job import restore_job
 from contract.queue import queue_text
 from contract.transactions import (
+    DEATHS_FIELD,
+    MOST_DEATHS,
     STRIKE_STEPS_FIELD,
     STRIKES_FIELD,
     STRIKES_UNTIL_ALONE,
     Claim,
     forget,
     is_held,
+    number_in,
     read_hash,
     transact,
 )
@@ -50,15 +55,29 @@ end
 return strays
 """
 
+Found = TypeVar("Found")
+
 logger = logging.getLogger(__name__)
 
 
 def sweep(queue: Queue) -> list[str]:
     """The jobs that were recovered. Safe at any time, in any number of workers."""
-    orphans = [str(lost.job_id) for lost in leases.expired(queue) if _recover(queue, lost)]
+    orphans = [each for each in leases.expired(queue) if _safely(_recover, queue, each)]
     keys = queue.intermediate_queue_key, f"darkroom:popped:{queue.name}"
-    strays: Any = queue.connection.eval(_STRAYS, len(keys), *keys, POPPED_MS)
-    return orphans + [queue_text(stray) for stray in strays if _return(queue, stray)]
+    popped: Any = queue.connection.eval(_STRAYS, len(keys), *keys, POPPED_MS)
+    strays = [stray for stray in popped if _safely(_return, queue, stray)]
+    return [str(each.job_id) for each in orphans] + [queue_text(stray) for stray in strays]
+
+
+def _safely(recover: Callable[[Queue, Found], bool], queue: Queue, found: Found) -> bool:
+    """One bad record must not hide the others."""
+    try:
+        return recover(queue, found)
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception:
+        logger.exception("%s cannot be recovered", found)
+        return False
 
 
 def _recover(queue: Queue, execution: Execution) -> bool:
@@ -82,15 +101,18 @@ def _recover(queue: Queue, execution: Execution) -> bool:
 
 
 def _strike(claim: Claim) -> None:
-    """A worker's death is not a job's fault, as long as the job gets on from worker to worker."""
-    connection, key = claim.queue.connection, claim.job.key
-    before, former_steps = connection.hmget(key, [STRIKES_FIELD, STRIKE_STEPS_FIELD])
-    steps = steps_done(connection, claim.job_id)
-    strikes = int(before or 0) + (steps <= int(former_steps or 0))
-    if strikes > STRIKES_UNTIL_ALONE:
-        fail(claim, WorkerLost(f"{strikes} workers died of it, the last one while it ran alone."))
+    """A worker's death is not a job's fault, as long as the job gets on from worker to worker: that
+    takes its strikes away."""
+    connection = claim.queue.connection
+    raw = read_hash(connection, claim.job.key)
+    steps, deaths = steps_done(connection, claim.job_id), number_in(raw, DEATHS_FIELD) + 1
+    is_further = steps > number_in(raw, STRIKE_STEPS_FIELD)
+    strikes = 0 if is_further else number_in(raw, STRIKES_FIELD) + 1
+    if strikes > STRIKES_UNTIL_ALONE or deaths >= MOST_DEATHS:
+        died = strikes if strikes > STRIKES_UNTIL_ALONE else deaths
+        fail(claim, WorkerLost(f"{died} workers died of it, the last one while it ran alone."))
     else:
-        fields = {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps}
+        fields = {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps, DEATHS_FIELD: deaths}
         requeue([claim], RequeueReason.LEASE_EXPIRED, fields)
 
 

@@ -24,10 +24,16 @@ from contract.leases import EXECUTION_FIELD
 DONE_FIELD = "done_by"
 STRIKES_FIELD = "strikes"
 STRIKE_STEPS_FIELD = "strike_steps"
+DEATHS_FIELD = "deaths"
 ATTEMPTS_FIELD = "attempts"
 
 STRIKES_UNTIL_ALONE = 2
-"""A job that so many workers died of runs alone; the next one that dies of it is the last."""
+"""A job that so many workers in a row died of without any progress runs alone; the next one that
+dies of it is the last."""
+
+DEATHS_UNTIL_ALONE, MOST_DEATHS = 10, 30
+"""Likewise for all workers that died while they held it, whatever its progress: a job that kills
+its worker at each second step gets on, too."""
 
 Outcome = TypeVar("Outcome")
 
@@ -41,12 +47,9 @@ class Claim:
     queue: Queue
     job: Job
     execution: Execution
-    strikes: int = 0  # workers that died while they held it, without any progress
-
-    @property
-    def is_suspect(self) -> bool:
-        """Whether so many workers died of it that it runs alone."""
-        return self.strikes >= STRIKES_UNTIL_ALONE
+    attempt: int = 1  # 1 for the first worker that has it
+    strikes: int = 0  # workers in a row that died while they held it, without any progress
+    is_suspect: bool = False  # so many workers died of it that it runs alone
 
     @property
     def job_id(self) -> str:
@@ -84,7 +87,17 @@ def read_hash(connection: Redis, key: str) -> dict[Any, Any]:
 
 
 def number_in(raw: Mapping[Any, Any], field: str) -> int:
-    return int(raw.get(field.encode(), 0))
+    """0 where there is none, or something else."""
+    try:
+        return int(raw.get(field.encode(), 0))
+    except ValueError:
+        return 0
+
+
+def is_suspect(raw: Mapping[Any, Any]) -> bool:
+    """By the job's hash."""
+    strikes, deaths = number_in(raw, STRIKES_FIELD), number_in(raw, DEATHS_FIELD)
+    return strikes >= STRIKES_UNTIL_ALONE or deaths >= DEATHS_UNTIL_ALONE
 
 
 def transact(connection: Redis, key: str, move: Callable[[Pipeline], Outcome]) -> Outcome:

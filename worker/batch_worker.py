@@ -148,7 +148,7 @@ class BatchWorker(BaseWorker):
             self._admit()
             with self._watchdog.watching():
                 report = self.engine.step()
-            self._retire(report)
+                self._retire(report)  # which copies from the device
         self.set_state(WorkerStatus.IDLE)
 
     @property
@@ -208,7 +208,8 @@ class BatchWorker(BaseWorker):
     def _hand_back(self) -> None:
         """Finishes what is being published and puts the rest back at the front of the queue."""
         self._intake.close()
-        self._checkpointer.close(self._intake.jobs)
+        with self._watchdog.watching():
+            self._checkpointer.close(self._intake.jobs)
         self._publisher.close()
         unfinished = [claim for claim, _ in self._intake.jobs.values()]
         try:

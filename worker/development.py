@@ -84,6 +84,12 @@ class Development:
     def is_given_up(self) -> bool:
         return self._given_up
 
+    @property
+    def stored(self) -> list[str]:
+        """The digests of the pictures that are in the store."""
+        with self._lock:
+            return [record.sha256 for _, record in self._stored.values()]
+
     def give_up(self) -> bool:
         """The job ends without its pictures. False where that was known already."""
         with self._lock:

@@ -146,6 +146,8 @@ class Heartbeat:
         was killed by a quarter of an hour, and nobody's orphans would be found meanwhile."""
         if time.monotonic() - self._maintained_at < MAINTENANCE_INTERVAL_S:
             return
+        if leases.is_guarded(self._queue):
+            return  # RQ's leases may have run out as well, and are being renewed
         self._maintained_at = time.monotonic()
         queue = self._queue
         if self._worker.connection.set(

@@ -195,7 +195,7 @@ class Intake:
             request = job_request(claim.job.kwargs)
             check(request, self._card)
             begun = self._begun(claim.job_id)
-            if not begun:
+            if claim.attempt == 1:
                 require_in_time(claim.job.kwargs)
             return claim, Development(claim.job_id, request, begun)
         except DarkroomError as error:

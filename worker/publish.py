@@ -90,7 +90,7 @@ class Publisher:
             return
         try:
             png = encode_png(developed.pixels)
-            digest = self._patiently(claim, lambda: self._storeroom.put(png))
+            digest = self._patiently(claim, lambda: self._storeroom.put(png, development.stored))
             result = development.store(developed, digest, len(png))
             if result is not None:
                 self._patiently(claim, lambda: endings.commit(claim, result))

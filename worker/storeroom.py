@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from threading import Event, Thread
 
 from contract.connections import pause_s
@@ -26,8 +27,12 @@ class Storeroom:
         self._failing_since = 0.0
         self._failed_at = float("-inf")
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, siblings: Sequence[str] = ()) -> str:
         """Keeps the bytes and returns their digest.
+
+        Args:
+            siblings: pictures of the same job that are here already: all of them shall expire
+                together, after the job's end.
 
         Raises:
             StoreUnavailable: the store has failed for PATIENCE_S, or fails while the worker stops.
@@ -36,6 +41,7 @@ class Storeroom:
         while True:
             try:
                 digest = self._store.put(content)
+                self._store.renew(siblings)
             except StoreUnavailable as error:
                 if self._is_out_of_patience(error):
                     raise

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,6 +40,14 @@ class FolderStore:
         except OSError as error:
             raise StoreUnavailable("The folder of the pictures cannot be written to.") from error
         return digest
+
+    def renew(self, digests: Sequence[str]) -> None:
+        try:
+            for digest in digests:
+                with suppress(FileNotFoundError):
+                    os.utime(self._path(digest))
+        except OSError as error:
+            raise StoreUnavailable("The folder of the pictures cannot be written to.") from error
 
     def get(self, digest: str) -> bytes | None:
         try:

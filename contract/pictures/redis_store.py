@@ -1,6 +1,6 @@
 """Pictures in Redis, which lets them expire."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -23,6 +23,12 @@ class RedisStore:
         self._connection.set(_key(digest), content, ex=self._ttl_s)
         return digest
 
+    def renew(self, digests: Sequence[str]) -> None:
+        with self._connection.pipeline(transaction=False) as pipeline:
+            for digest in digests:
+                pipeline.expire(_key(digest), self._ttl_s)
+            pipeline.execute()
+
     def get(self, digest: str) -> bytes | None:
         return verified(cast("bytes | None", self._connection.get(_key(digest))), digest)
 
@@ -39,6 +45,10 @@ class OtherRedisStore(RedisStore):
     def put(self, content: bytes) -> str:
         with _unavailable():
             return super().put(content)
+
+    def renew(self, digests: Sequence[str]) -> None:
+        with _unavailable():
+            super().renew(digests)
 
     def get(self, digest: str) -> bytes | None:
         with _unavailable():

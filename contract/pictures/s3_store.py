@@ -1,5 +1,6 @@
 """Pictures in a bucket of S3, or of whatever speaks its protocol."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from obstore.exceptions import BaseError
@@ -41,6 +42,9 @@ class S3Store:
         except (BaseError, OSError, ValueError) as error:
             raise StoreUnavailable("The bucket of the pictures cannot be written to.") from error
         return digest
+
+    def renew(self, digests: Sequence[str]) -> None:
+        """Nothing to do: the bucket's rule counts from the put."""
 
     def get(self, digest: str) -> bytes | None:
         try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from contract.errors import StoreUnavailable
@@ -19,6 +20,11 @@ class PictureStore(Protocol):
 
     def put(self, content: bytes) -> str:
         """Keeps the bytes for the store's TTL from now on and returns their SHA-256."""
+        ...
+
+    def renew(self, digests: Sequence[str]) -> None:
+        """Begins the TTL of these anew, so that the pictures of a job expire together. Those that
+        are gone are left out. S3 counts from the put alone."""
         ...
 
     def get(self, digest: str) -> bytes | None:

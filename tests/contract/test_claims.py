@@ -1,9 +1,11 @@
 """Jobs are taken and given back, and RQ's own records tell the truth after each move."""
 
 import zlib
+from typing import Any
 
 import pytest
-from redis import Redis
+from redis import Redis, WatchError
+from redis.client import Pipeline
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -18,6 +20,7 @@ from contract.endings import cancel, commit
 from contract.errors import MalformedJob
 from contract.identity import new_job_id
 from contract.job import JobState, read_job
+from contract.request import JobRequest
 from tests.contract.conftest import Ask
 from tests.contract.records import WORKER, rq_job, started, state, taken
 from tests.contract.samples import job_result
@@ -73,6 +76,52 @@ def test_what_does_not_fit_stays_in_the_queue(connection: Redis, jobs: Queue, as
     held = take(jobs, WORKER, lambda request, is_suspect: request.steps > 50)
     assert held is not None
     assert held.job_id == large
+
+
+def test_only_the_job_that_was_looked_at_is_taken(jobs: Queue, ask: Ask) -> None:
+    """Another one may come back to the front between the look and the pop."""
+    suspect, _plain = ask(seed=1), ask(seed=2)
+    held = taken(jobs)
+    looks: list[int | None] = []
+
+    def fits(request: JobRequest, is_suspect: bool) -> bool:
+        looks.append(request.seed)
+        if len(looks) == 1:
+            requeue([held])
+        return request.seed == 2
+
+    assert take(jobs, WORKER, fits) is None
+    assert looks == [2, 1]
+    assert jobs.get_job_ids()[0] == suspect
+
+
+def test_a_claim_whose_answer_was_lost_is_found(
+    connection: Redis, jobs: Queue, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, execute, lost = ask(), Pipeline.execute, []
+
+    def lose_first(self: Pipeline, *arguments: Any, **options: Any) -> Any:
+        answer = execute(self, *arguments, **options)
+        if not lost:
+            lost.append(answer)
+            raise WatchError  # as redis-py does where the line breaks in a transaction
+        return answer
+
+    monkeypatch.setattr(Pipeline, "execute", lose_first)
+    held = taken(jobs)
+    assert (held.job_id, lost != []) == (job_id, True)
+    assert started(jobs) == [job_id]
+    commit(held, job_result("a"))
+    assert state(connection, job_id) is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("field", ["strikes", "attempts", "deaths"])
+def test_a_number_that_is_none_stops_nobody(
+    connection: Redis, jobs: Queue, ask: Ask, field: str
+) -> None:
+    job_id = ask()
+    connection.hset(Job.key_for(job_id), field, "many")
+    assert taken(jobs).job_id == job_id
 
 
 @pytest.mark.parametrize("member", [b"\xff\xfe", b"text"])

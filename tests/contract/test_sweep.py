@@ -10,7 +10,7 @@ from contract.endings import commit
 from contract.errors import ExecutionLost
 from contract.job import JobState, read_job
 from contract.sweep import sweep
-from contract.transactions import STRIKES_UNTIL_ALONE
+from contract.transactions import DEATHS_UNTIL_ALONE, MOST_DEATHS, STRIKES_UNTIL_ALONE
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_result
 from tests.contract.test_leases import held_leases, run_out, taken
@@ -154,6 +154,44 @@ def test_a_job_that_gets_on_outlives_any_number_of_workers(
     record = read_job(connection, job_id)
     assert record is not None
     assert record.state is JobState.SUCCEEDED
+
+
+def test_progress_takes_the_strikes_away(jobs: Queue, ask: Ask) -> None:
+    """Three unlucky moments in a long life are nobody's fault."""
+    ask()
+    for steps in (1, 1, 2, 2, 3, 3, 4):
+        lose(jobs, steps)
+    assert taken(jobs).strikes == 0
+
+
+def test_a_job_that_gets_on_from_death_to_death_runs_alone_and_fails_at_last(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    for steps in range(1, DEATHS_UNTIL_ALONE + 1):
+        assert read_job(connection, job_id) is not None
+        lose(jobs, steps)
+    suspect = taken(jobs)
+    assert (suspect.strikes, suspect.is_suspect) == (0, True)
+    requeue([suspect])
+    for steps in range(DEATHS_UNTIL_ALONE + 1, MOST_DEATHS + 1):
+        lose(jobs, steps)
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.error is not None
+    assert record.error.code == "worker_lost"
+
+
+def test_a_record_that_breaks_the_sweep_hides_no_other(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    broken, sound = ask(), ask()
+    claims = [taken(jobs), taken(jobs)]
+    connection.delete(f"darkroom:checkpoint:{broken}")
+    connection.set(f"darkroom:checkpoint:{broken}", "no hash")
+    connection.hset(Job.key_for(broken), "strikes", "many")
+    run_out(jobs, *claims)
+    assert sound in sweep(jobs)
 
 
 def test_a_stop_in_order_is_no_strike(jobs: Queue, ask: Ask) -> None:

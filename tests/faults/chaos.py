@@ -43,6 +43,7 @@ LOOK_S = 0.05
 TELL_S = 10.0
 LIMIT_S = 3600.0
 RECOVERY_LIMIT_S = 15.0
+WASTE_LIMIT = 0.1  # of an average job
 MIX: tuple[dict[str, Any], ...] = (
     {"sampler": "euler", "steps": 20},
     {"sampler": "dpmpp_2m_sde", "steps": 40, "width": 96},
@@ -104,6 +105,11 @@ class Report:
     recovery_s: list[float] = field(default_factory=list)  # from a death until back in the queue
     reasons: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the times and the work are within what docs/reliability.md promises."""
+        return self.percentile(0.99) <= RECOVERY_LIMIT_S and self.wasted <= WASTE_LIMIT
 
     @property
     def is_clean(self) -> bool:
@@ -312,7 +318,7 @@ def main() -> None:
     options = parser.parse_args()
     report = run(Plan(options.jobs, options.workers, options.every))
     sys.stdout.write(f"{report}\n")
-    sys.exit(0 if report.is_clean else 1)
+    sys.exit(0 if report.is_clean and report.is_in_time else 1)
 
 
 if __name__ == "__main__":

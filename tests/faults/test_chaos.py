@@ -1,9 +1,15 @@
 """A short form of `make chaos`."""
 
+import sys
+
+import pytest
+
 from tests.faults.chaos import Plan, run
 
 
-def test_killing_worker_redis_and_api_loses_doubles_and_spoils_nothing() -> None:
+def test_killing_worker_redis_and_api_loses_doubles_and_spoils_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     plan = Plan(
         jobs=18,
         workers=2,
@@ -17,6 +23,8 @@ def test_killing_worker_redis_and_api_loses_doubles_and_spoils_nothing() -> None
         has_short_leases=True,
     )
     report = run(plan)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{report}\n")
     assert report.is_clean, str(report)
     assert report.kills == report.api_restarts == report.redis_restarts == 1, str(report)
     assert report.recovery_s, str(report)

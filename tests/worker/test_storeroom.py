@@ -1,7 +1,7 @@
 """What becomes of jobs whose pictures the store does not take."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -43,6 +43,8 @@ class Flaky:
             self.failures -= 1
             raise StoreUnavailable("The store is full.")
         return content.decode()
+
+    def renew(self, digests: Sequence[str]) -> None: ...
 
     def get(self, digest: str) -> bytes | None:
         raise NotImplementedError

@@ -40,6 +40,14 @@ def sweep(store: FolderStore, root: Path) -> None:
     store.sweep()
 
 
+def test_a_picture_that_is_renewed_is_young_again(store: FolderStore, tmp_path: Path) -> None:
+    digest = store.put(PICTURE)
+    age(files(tmp_path)[0], TTL_S + 10)
+    store.renew([digest, "0" * 64])
+    sweep(store, tmp_path)
+    assert store.get(digest) == PICTURE
+
+
 def elsewhere(code: str, root: Path) -> subprocess.CompletedProcess[str]:
     """Runs code in a process of its own that has a store and a picture."""
     prelude = f"""

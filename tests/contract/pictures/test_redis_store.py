@@ -14,6 +14,16 @@ def test_a_picture_expires(connection: Redis) -> None:
     assert 0 < connection.ttl(key) <= TTL_S
 
 
+def test_the_pictures_of_a_job_expire_together(connection: Redis) -> None:
+    store = RedisStore(connection, TTL_S)
+    digest = store.put(b"a")
+    (key,) = connection.keys("*")
+    connection.expire(key, 5)
+    store.renew([digest, "0" * 64])
+    assert TTL_S - 5 < connection.ttl(key) <= TTL_S
+    assert connection.keys("*") == [key]
+
+
 def test_damaged_bytes_are_as_good_as_none(
     connection: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
