@@ -4,6 +4,7 @@ RQ's own loop runs one job at a time and quits when Redis is away. This worker k
 commands and signals, and puts the engine's loop in place of RQ's.
 """
 
+import faulthandler
 import logging
 import os
 import signal
@@ -45,6 +46,7 @@ IDLE_WAIT_S = 0.5  # an idle worker blocks in Redis this long; a stop is noticed
 READY_WAIT_S = 0.05  # an engine without work waits this long for what is made ready aside
 LISTEN_S = 0.2  # a stop waits this long for the thread that hears commands
 PAUSE_S = 1.0  # between two attempts to reach a Redis that is away
+DRAIN_LIMIT_S = 25  # a stop that takes longer hangs: it says where, and the process ends
 SAME_SIGNAL_S = 1.0  # a second signal within this time is an echo of the first
 
 logger = logging.getLogger(__name__)
@@ -121,6 +123,7 @@ class BatchWorker(BaseWorker):
                     self._develop()
         finally:
             self._hand_back()
+            faulthandler.cancel_dump_traceback_later()
         return True
 
     def _wait_for_job(self) -> Claim | None:
@@ -234,6 +237,7 @@ class BatchWorker(BaseWorker):
         now = time.monotonic()
         if not self._stopping.is_set():
             self._stopped_at = now
+            faulthandler.dump_traceback_later(DRAIN_LIMIT_S, exit=True)
             self._stopping.set()
         elif now - self._stopped_at > SAME_SIGNAL_S:
             os._exit(128 + signum)

@@ -74,8 +74,9 @@ class WorkerSettings(CommonSettings):
         float,
         Field(
             ge=0,
-            description="Least seconds between checkpoints of the running pictures; 0 for none. "
-            "They come less often where they would cost more than a hundredth of the time.",
+            description="Least seconds between checkpoints of the running pictures; 0 for none: a "
+            "job then fails once three workers in a row have died of it. They come less often "
+            "where they would cost more than a hundredth of the time.",
         ),
     ] = 0.5
     checkpoint_mb: Annotated[

@@ -132,13 +132,22 @@ def start_worker(
 
 def rows_computed(worker: WorkerCard) -> int:
     """Rows of all U-Net calls that the worker has made: two for each step of a guided picture."""
+    return _metric(worker, "darkroom_rows_total")
+
+
+def jobs_ended(worker: WorkerCard) -> int:
+    """Jobs that the worker has ended or lost."""
+    return _metric(worker, "darkroom_jobs_total")
+
+
+def _metric(worker: WorkerCard, name: str) -> int:
     answer = httpx.get(f"http://127.0.0.1:{worker.metrics_port}/metrics")
     samples = (
         sample
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     )
-    return int(sum(each.value for each in samples if each.name == "darkroom_rows_total"))
+    return int(sum(each.value for each in samples if each.name == name))
 
 
 def environment_of(redis_url: str, checkpoint: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from contract.checkpoints import steps_done
 from contract.events import EventKind, read_events
 from contract.job import JobState
 from tests.faults.conftest import MODEL, Ask, Start, Workers, holder, ready
-from tests.faults.fleet import rows_computed
+from tests.faults.fleet import jobs_ended, rows_computed
 from tests.faults.hooked_worker import FREEZE_FILE, SHORT_LEASES, WITHOUT
 from tests.waiting import job_in, until
 
@@ -53,8 +53,10 @@ def results_after_a_freeze_before_the_commit(
     [name] = [name for name, each in workers.items() if each.pid == pid]
     frozen = workers.pop(name)
     frozen.send_signal(signal.SIGCONT)
-    frozen.terminate()  # it ends once it has published what it has
-    assert frozen.wait(30) == 0
+    card = ready(connection, name)
+    until(lambda: jobs_ended(card))
+    frozen.kill()
+    frozen.wait(30)
     ends = [event.kind for event in read_events(connection, job_id) if event.kind.is_final]
     assert set(ends) == {EventKind.SUCCEEDED}
     return len(ends)
