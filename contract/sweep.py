@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
+import redis
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError, TimeoutError
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -73,7 +73,7 @@ def _safely(recover: Callable[[Queue, Found], bool], queue: Queue, found: Found)
     """One bad record must not hide the others."""
     try:
         return recover(queue, found)
-    except (ConnectionError, TimeoutError):
+    except (redis.ConnectionError, redis.TimeoutError):
         raise
     except Exception:
         logger.exception("%s cannot be recovered", found)

@@ -1,4 +1,4 @@
-"""An address that may lead to one server and then to another, as a service's name does."""
+"""Addresses on this machine: one that is free, and one that leads now here, now there."""
 
 import socket
 from contextlib import suppress
@@ -6,9 +6,18 @@ from threading import Thread
 from types import TracebackType
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Address:
-    """Takes connections and hands them on to the server that it leads to then; those that stand
-    already stay where they are. Where nobody is, it hangs up."""
+    """Leads to one server and then to another, as a service's name does.
+
+    Takes connections and hands them on to the server that it leads to then; those that stand
+    already stay where they are. Where nobody is, it hangs up.
+    """
 
     def __init__(self, port: int):
         self._server = port

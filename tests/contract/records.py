@@ -1,5 +1,6 @@
 """The records of jobs in Redis, as the tests look at them."""
 
+import pytest
 from redis import Redis
 from rq import Queue
 from rq.job import Job
@@ -11,8 +12,11 @@ from rq.registry import (
 from rq.serializers import JSONSerializer
 
 from contract.claims import take
+from contract.endings import commit
+from contract.errors import ExecutionLost
 from contract.job import JobState, read_job
 from contract.transactions import Claim
+from tests.contract.samples import job_result
 
 WORKER = "gpu-1"
 
@@ -27,6 +31,25 @@ def state(connection: Redis, job_id: str) -> JobState:
     record = read_job(connection, job_id)
     assert record is not None
     return record.state
+
+
+def error_code(connection: Redis, job_id: str) -> str:
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.error is not None
+    return record.error.code
+
+
+def assert_only_the_second_ends(
+    connection: Redis, job_id: str, first: Claim, second: Claim
+) -> None:
+    """Of two claims of one job, the first is refused and changes nothing."""
+    with pytest.raises(ExecutionLost):
+        commit(first, job_result("a"))
+    commit(second, job_result("b"))
+    record = read_job(connection, job_id)
+    assert record is not None
+    assert record.result == job_result("b")
 
 
 def rq_job(connection: Redis, job_id: str) -> Job:

@@ -27,6 +27,7 @@ from tests.contract.conftest import Ask
 from tests.contract.records import (
     WORKER,
     assert_all_expire,
+    assert_only_the_second_ends,
     in_registry,
     rq_job,
     snapshot,
@@ -86,12 +87,7 @@ def test_only_the_second_claim_of_a_requeued_job_can_end_it(
     first = taken(jobs)
     requeue([first])
     second = taken(jobs)
-    with pytest.raises(ExecutionLost):
-        commit(first, job_result("a"))
-    commit(second, job_result("b"))
-    record = read_job(connection, job_id)
-    assert record is not None
-    assert record.result == job_result("b")
+    assert_only_the_second_ends(connection, job_id, first, second)
     assert len(rq_job(connection, job_id).results()) == 1
 
 

@@ -2,17 +2,12 @@ from redis import Redis
 from rq import Queue
 
 from contract import leases
-from contract.claims import requeue, take
+from contract.claims import requeue
 from contract.endings import cancel, commit
 from contract.transactions import Claim
 from tests.contract.conftest import Ask
+from tests.contract.records import taken
 from tests.contract.samples import job_result
-
-
-def taken(jobs: Queue, worker: str = "gpu-1") -> Claim:
-    held = take(jobs, worker)
-    assert held is not None
-    return held
 
 
 def held_leases(jobs: Queue) -> list[str]:

@@ -18,7 +18,7 @@ from contract import (
     workers,
 )
 from contract.checkpoints import JobCheckpoint, write_checkpoints
-from contract.claims import requeue, take
+from contract.claims import requeue
 from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
 from contract.events import write_progress
@@ -26,13 +26,12 @@ from contract.idempotency import Ticket
 from contract.pictures.redis_store import RedisStore
 from contract.request import GenerateRequest
 from contract.sweep import sweep
-from contract.transactions import Claim
 from contract.workers import announce
+from tests.contract.records import WORKER, taken
 from tests.contract.samples import job_request, job_result, model_card, worker_card
 from tests.waiting import until
 
 TTL_S = 1
-WORKER = "gpu-1"
 LATENTS = bytes(4096)
 GROWTH = 1.05
 """What may be left: memory at the end, by memory at the start."""
@@ -59,12 +58,6 @@ def png(n: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (*divmod(n, 256), 0)).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def taken(jobs: Queue) -> Claim:
-    held = take(jobs, WORKER)
-    assert held is not None
-    return held
 
 
 def live(jobs: Queue, store: RedisStore, n: int) -> None:

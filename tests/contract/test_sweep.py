@@ -1,4 +1,3 @@
-import pytest
 from redis import Redis
 from rq import Queue
 from rq.job import Job
@@ -7,13 +6,13 @@ from rq.serializers import JSONSerializer
 from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.claims import claim, requeue
 from contract.endings import commit
-from contract.errors import ExecutionLost
 from contract.job import JobState, read_job
 from contract.sweep import sweep
 from contract.transactions import DEATHS_UNTIL_ALONE, MOST_DEATHS, STRIKES_UNTIL_ALONE
 from tests.contract.conftest import Ask
+from tests.contract.records import assert_only_the_second_ends, error_code, state, taken
 from tests.contract.samples import job_result
-from tests.contract.test_leases import held_leases, run_out, taken
+from tests.contract.test_leases import held_leases, run_out
 
 
 def unlock(jobs: Queue) -> None:
@@ -45,12 +44,7 @@ def test_a_worker_that_was_taken_for_dead_commits_nothing(
     run_out(jobs, frozen)
     sweep(jobs)
     second = taken(jobs, "gpu-2")
-    with pytest.raises(ExecutionLost):
-        commit(frozen, job_result("a"))
-    commit(second, job_result("b"))
-    record = read_job(connection, job_id)
-    assert record is not None
-    assert record.result == job_result("b")
+    assert_only_the_second_ends(connection, job_id, frozen, second)
 
 
 def test_the_lease_of_a_job_that_moved_on_is_swept_away(
@@ -62,9 +56,7 @@ def test_the_lease_of_a_job_that_moved_on_is_swept_away(
     run_out(jobs, held)  # left behind
     assert sweep(jobs) == []
     assert held_leases(jobs) == []
-    record = read_job(connection, job_id)
-    assert record is not None
-    assert record.state is JobState.SUCCEEDED
+    assert state(connection, job_id) is JobState.SUCCEEDED
 
 
 def test_the_lease_of_a_record_that_is_gone_is_swept_away(
@@ -136,10 +128,7 @@ def test_a_job_that_kills_three_workers_without_progress_fails(
     run_out(jobs, suspect)
     unlock(jobs)
     sweep(jobs)
-    record = read_job(connection, job_id)
-    assert record is not None
-    assert record.error is not None
-    assert record.error.code == "worker_lost"
+    assert error_code(connection, job_id) == "worker_lost"
 
 
 def test_a_job_that_gets_on_outlives_any_number_of_workers(
@@ -151,9 +140,7 @@ def test_a_job_that_gets_on_outlives_any_number_of_workers(
     last = taken(jobs)
     assert last.strikes == 0
     commit(last, job_result("a"))
-    record = read_job(connection, job_id)
-    assert record is not None
-    assert record.state is JobState.SUCCEEDED
+    assert state(connection, job_id) is JobState.SUCCEEDED
 
 
 def test_progress_takes_the_strikes_away(jobs: Queue, ask: Ask) -> None:
@@ -176,10 +163,7 @@ def test_a_job_that_gets_on_from_death_to_death_runs_alone_and_fails_at_last(
     requeue([suspect])
     for steps in range(DEATHS_UNTIL_ALONE + 1, MOST_DEATHS + 1):
         lose(jobs, steps)
-    record = read_job(connection, job_id)
-    assert record is not None
-    assert record.error is not None
-    assert record.error.code == "worker_lost"
+    assert error_code(connection, job_id) == "worker_lost"
 
 
 def test_a_record_that_breaks_the_sweep_hides_no_other(

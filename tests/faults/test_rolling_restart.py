@@ -18,10 +18,10 @@ from contract.events import ENDED_CHANNEL, RequeueReason, read_events
 from contract.job import JobState
 from contract.transactions import STRIKES_FIELD
 from contract.workers import WorkerCard
-from tests.e2e.conftest import free_port, process
 from tests.faults.conftest import Start, ready
 from tests.faults.fleet import rows_computed
 from tests.faults.history import offences
+from tests.faults.servers import ApiServer
 from tests.waiting import LIMIT_S, until
 
 CALLERS = 6
@@ -94,9 +94,9 @@ class Callers:
 @pytest.fixture
 def url(redis_url: str) -> Iterator[str]:
     """The address of an API in a process of its own."""
-    port = free_port()
-    with process(["api", "--port", str(port)], {"REDIS_URL": redis_url}):
-        yield f"http://127.0.0.1:{port}"
+    api = ApiServer({"REDIS_URL": redis_url})
+    yield api.url
+    api.stop()
 
 
 @pytest.fixture
@@ -105,13 +105,6 @@ def ends(connection: Redis) -> Iterator[PubSub]:
         news.subscribe(ENDED_CHANNEL)
         assert news.get_message(timeout=LIMIT_S) is not None
         yield news
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz").is_success
-    except httpx.TransportError:
-        return False
 
 
 def heard(news: PubSub) -> list[str]:
@@ -133,7 +126,7 @@ def test_two_workers_are_replaced_under_load_and_nobody_notices(
 ) -> None:
     processes = {name: start(name, **SELDOM) for name in ("one", "two")}
     cards = {name: ready(connection, name) for name in processes}
-    until(lambda: is_up(url))
+    until(lambda: httpx.get(f"{url}/readyz").is_success)
     callers = Callers(url)
     rows = 0  # as of the moment of each signal
     for old, new in (("one", "three"), ("two", "four")):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from contract.connections import connect
 from contract.job import JobState
 from contract.request import JobRequest
 from contract.workers import ModelCard
+from tests.address import free_port
 from tests.waiting import job_in, until
 from tests.worker.conftest import MODEL, running
 from worker.announcement import worker_card
@@ -46,8 +46,7 @@ class Scene(NamedTuple):
 def scene(
     tmp_path: Path, engine: Engine, settings: WorkerSettings, card: ModelCard
 ) -> Iterator[Scene]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]  # named, so that a restart comes back there
+    port = free_port()  # named, so that a restart comes back there
     config = {"appendonly": "yes", "appendfsync": "always"}
     server = ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=config)
     server.start()

@@ -15,6 +15,7 @@ from redis import Redis
 from contract.pictures.opening import open_store
 from contract.pictures.store import PictureStore
 from contract.settings import CommonSettings
+from tests.address import free_port
 from tests.contract.samples import TTL_S
 from tests.waiting import until
 
@@ -33,8 +34,7 @@ class Bucket(NamedTuple):
 
 
 def start_bucket() -> Bucket:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     bucket = Bucket(f"http://127.0.0.1:{port}", process)
