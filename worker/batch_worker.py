@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Event, current_thread, main_thread
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, cast
 from uuid import uuid4
@@ -39,6 +39,7 @@ from worker.intake import Intake
 from worker.metrics import WorkerMetrics
 from worker.publish import Publisher
 from worker.settings import WorkerSettings
+from worker.stop_flag import StopFlag
 from worker.tables import TableCache
 from worker.watchdog import Watchdog
 
@@ -84,7 +85,7 @@ class BatchWorker(BaseWorker):
         self._metrics = metrics
         self._gone: SimpleQueue[tuple[Execution, Callable[[], None]]] = SimpleQueue()
         """Executions whose job is no longer ours, and how that is counted."""
-        self._stopping = Event()
+        self._stopping = StopFlag()
         self._stopped_at = 0.0
         store = open_store(settings, connection)
         self._publisher = Publisher(
