@@ -6,20 +6,25 @@ WITHOUT         mechanisms to take out: `fence`, `sweep`, both with a comma betw
 SHORT_LEASES    if set, leases run out and are looked for five times as soon
 FREEZE_FILE     where this file exists, its first finder deletes it and freezes (SIGSTOP) between
                 the store's write and the commit; its process id then stands in `FREEZE_FILE.pid`
+HANG_ON_STOP    if set, a stop hangs, and is found to hang after a second
 """
 
 import os
 import signal
 import sys
 from pathlib import Path
+from threading import Lock
 
+import worker.batch_worker
 import worker.heartbeat
 from contract import claims, endings, leases
 from contract.job import JobResult
 from contract.transactions import Claim
 from darkroom.cli import main
+from worker.publish import Publisher
 
 WITHOUT, SHORT_LEASES, FREEZE_FILE = "WITHOUT", "SHORT_LEASES", "FREEZE_FILE"
+HANG_ON_STOP = "HANG_ON_STOP"
 commit = endings.commit
 
 
@@ -36,6 +41,12 @@ def _freeze_first(claim: Claim, result: JobResult) -> None:
     return commit(claim, result)
 
 
+def _wait_for_oneself(_: Publisher) -> None:
+    lock = Lock()
+    with lock:
+        lock.acquire()
+
+
 def hook() -> None:
     without = os.environ.get(WITHOUT, "").split(",")
     if "fence" in without:
@@ -47,6 +58,9 @@ def hook() -> None:
         worker.heartbeat.SWEEP_INTERVAL_S = 0.5
     if FREEZE_FILE in os.environ:
         endings.commit = _freeze_first
+    if HANG_ON_STOP in os.environ:
+        worker.batch_worker.DRAIN_LIMIT_S = 1
+        Publisher.close = _wait_for_oneself  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

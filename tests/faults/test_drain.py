@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -13,6 +14,7 @@ from contract.job import JobState
 from contract.transactions import STRIKES_FIELD
 from tests.faults.conftest import MODEL, Ask, Start, ready
 from tests.faults.fleet import rows_computed
+from tests.faults.hooked_worker import HANG_ON_STOP
 from tests.waiting import LIMIT_S, job_in, until
 
 IMAGES, STEPS = 4, 150
@@ -55,3 +57,13 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_the_step_where_it_i
         (EventKind.SUCCEEDED, None),
     ]
     assert rows_computed(successor) == (IMAGES * STEPS - kept + 1) * ROWS
+
+
+def test_a_stop_that_hangs_ends_the_process_and_says_where(
+    start: Start, connection: Redis, capfd: pytest.CaptureFixture[str]
+) -> None:
+    worker = start("one", **{HANG_ON_STOP: "1"})
+    ready(connection, "one")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(LIMIT_S) == 1
+    assert "in _wait_for_oneself" in capfd.readouterr().err
