@@ -6,6 +6,9 @@ METRICS_PORT ?=
 TORCH_BACKEND ?=
 STAGE ?= all
 MINUTES ?=
+MODELS ?=
+WORK ?=
+SEED ?=
 
 BIN := .venv/bin
 # The stamp of an installation holds its torch backend: where none is asked for, what is there stays.
@@ -51,12 +54,14 @@ check: install
 
 # The starter model from scratch, or one stage of it; it goes on where it was stopped.
 #   make train STAGE=vae MINUTES=60
+#   make train MODELS=/tmp/models WORK=/tmp/work SEED=1   another one, and not what is in models/
 train: install
-	$(BIN)/python -m training $(or $(STAGE),all) $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/python -m training $(or $(STAGE),all) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(WORK),--work $(WORK)) $(if $(SEED),--seed $(SEED))
 
 # Measures the finished model and writes its card.
 evaluate: install
-	$(BIN)/python -m training.evaluate
+	$(BIN)/python -m training.evaluate $(if $(MODELS),--models $(MODELS)) $(if $(WORK),--work $(WORK))
 
 # The figures of docs/how-it-works.md, or those that FIGURES names.
 lecture: install

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         sys.stderr.write(f"\ntraining: {error}\n")
         return 1
+    except KeyboardInterrupt:  # outside of a stage's steps, where nothing is half done
+        sys.stderr.write("\ntraining: interrupted; the same command begins this stage again.\n")
+        return SIGNAL_EXIT + signal.SIGINT
     return 0
 
 

@@ -6,7 +6,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from training import parts
-from training.files import digest
+from training.files import digest, write_whole
+from training.sources import SETS
 
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
@@ -29,9 +30,9 @@ def write_card(found: "Evaluation", models: Path) -> None:
         values,
         stages=stage_table(models),
         weights=weights_table(models),
-        weights_mb=f"{weights_bytes(models) / 1e6:.1f}",
+        sources="\n".join(source_table()),
     )
-    (models / "starter" / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    write_whole(models / "starter" / "MODEL_CARD.md", card.encode())
 
 
 def stage_table(models: Path) -> str:
@@ -55,8 +56,18 @@ def weights_table(models: Path) -> str:
     return "\n".join(lines)
 
 
-def weights_bytes(models: Path) -> int:
-    return sum(file.stat().st_size for file in (models / "starter").rglob("*.safetensors"))
+def weights_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+def source_table() -> list[str]:
+    """A row for each package that the model learned from."""
+    rows = [
+        f"| {each.style} | {each.package.name} {each.package.version} | {each.author} | "
+        f"{each.licence} |"
+        for each in SETS
+    ]
+    return ["| style | npm package | by | licence |", "|---|---|---|---|", *rows]
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The state of an unfinished stage on disk: enough to go on as if it had never stopped."""
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import torch
 from torch import Tensor
 
 from training.errors import TrainingError
-from training.files import write_whole
+from training.files import digest, write_whole
 
-STATE = "state.pt"
+STATE = "state.bin"  # the SHA-256 of what follows, in hexadecimal, and what torch.save wrote
+DIGEST_BYTES = 64
 
 
 @dataclass(slots=True)
@@ -35,7 +35,8 @@ def save(saved: Saved, folder: Path) -> None:
     """
     buffer = io.BytesIO()
     torch.save({name: getattr(saved, name) for name in Saved.__slots__}, buffer)
-    write_whole(folder / STATE, buffer.getvalue())
+    content = buffer.getvalue()
+    write_whole(folder / STATE, digest(content).encode() + content)
 
 
 def load(folder: Path, fingerprint: str) -> Saved | None:
@@ -47,12 +48,13 @@ def load(folder: Path, fingerprint: str) -> Saved | None:
     path = folder / STATE
     if not path.exists():
         return None
-    try:
-        saved = Saved(**torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+    written = path.read_bytes()
+    content = written[DIGEST_BYTES:]
+    if digest(content).encode() != written[:DIGEST_BYTES]:
         raise TrainingError(
             f"{path} is damaged: delete it to begin this stage again; finished stages are kept."
-        ) from error
+        )
+    saved = Saved(**torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     if saved.fingerprint != fingerprint:
         raise TrainingError(
             f"{path} belongs to another recipe, seed or data set ({saved.fingerprint}, but this "

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training.parts import save_half
+from training.parts import reading, save_half
 from training.picture_encoder import PictureEncoder, load_picture_encoder, save_picture_encoder
 from training.recipe import ClipRecipe, TextEncoderRecipe
 from training.tokenizer import load_tokenizer, token_ids
@@ -114,17 +114,17 @@ def save_clip(clip: Clip, folder: Path) -> None:
     save_half(clip.text, folder / "text_encoder")
 
 
-def load_text_encoder(folder: Path) -> CLIPTextModel:
-    encoder: CLIPTextModel = CLIPTextModel.from_pretrained(
-        str(folder), local_files_only=True, dtype=torch.float32
-    )
-    return encoder
-
-
 def load_clip(folder: Path, device: torch.device) -> Clip:
-    """What `save_clip` wrote, in float32, ready to be called."""
-    encoder, others = load_picture_encoder(folder / "picture_encoder")
-    text = load_text_encoder(folder / "text_encoder")
-    clip = Clip(load_tokenizer(folder / "tokenizer"), text, encoder)
-    clip.load_state_dict(others, strict=False)
+    """What `save_clip` wrote, in float32, ready to be called.
+
+    Raises:
+        TrainingError: the folder is missing or damaged.
+    """
+    with reading(folder):
+        encoder, others = load_picture_encoder(folder / "picture_encoder")
+        text: CLIPTextModel = CLIPTextModel.from_pretrained(
+            str(folder / "text_encoder"), local_files_only=True, dtype=torch.float32
+        )
+        clip = Clip(load_tokenizer(folder / "tokenizer"), text, encoder)
+        clip.load_state_dict(others, strict=False)
     return clip.to(device).eval().requires_grad_(False)

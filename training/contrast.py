@@ -75,7 +75,8 @@ class ClipStage:
         return Loss(total, {"right": right, "scale": self.model.scale})
 
     def look(self, folder: Path, step: int) -> Mapping[str, float]:
-        """Top-1 retrieval among unseen pictures: of the held-out style, or else of the first."""
+        """Top-1 retrieval among pictures of the style that is held out; where none is, as for all
+        of the first style, they are pictures that it learns from."""
         style = self.recipe.held_out_style or self.pictures.styles[0]
         return {
             f"top1_{style}": self._retrieval(style, self.recipe.candidates),

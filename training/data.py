@@ -106,11 +106,15 @@ def save_pictures(pictures: PictureSet, recipe: DataRecipe, folder: Path) -> Non
         style_of=pictures.style_of,
     )
     content = buffer.getvalue()
+    names = {
+        "styles": pictures.styles,
+        "concepts": [asdict(concept) for concept in pictures.concepts],
+    }
     index = {
         "fingerprint": fingerprint(recipe),
         "sha256": digest(content),
-        "styles": pictures.styles,
-        "concepts": [asdict(concept) for concept in pictures.concepts],
+        "names": names,
+        "names_sha256": _names_digest(names),
     }
     write_whole(folder / PIXELS, content)
     write_whole(folder / INDEX, json.dumps(index, ensure_ascii=False, indent=1).encode())
@@ -136,29 +140,34 @@ def load_pictures(recipe: DataRecipe, folder: Path) -> PictureSet:
         )
     if digest(content) != index["sha256"]:
         raise _damaged(folder / PIXELS)
-    arrays = np.load(io.BytesIO(content))
+    arrays, names = np.load(io.BytesIO(content)), index["names"]
     return PictureSet(
         pixels=arrays["pixels"],
         concept_of=arrays["concept_of"],
         style_of=arrays["style_of"],
-        concepts=tuple(_concepts(index)),
-        styles=tuple(index["styles"]),
+        concepts=tuple(_concepts(names)),
+        styles=tuple(names["styles"]),
     )
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        missing = {"fingerprint", "sha256", "styles", "concepts"} - index.keys()
-    except (ValueError, AttributeError) as error:
+        missing = {"fingerprint", "sha256"} - index.keys()
+        is_whole = not missing and _names_digest(index["names"]) == index["names_sha256"]
+    except (ValueError, AttributeError, KeyError) as error:
         raise _damaged(folder / INDEX) from error
-    if missing:
+    if not is_whole:
         raise _damaged(folder / INDEX)
     return index
 
 
-def _concepts(index: dict[str, Any]) -> Iterator[Concept]:
-    for entry in index["concepts"]:
+def _names_digest(names: dict[str, Any]) -> str:
+    return digest(json.dumps(names).encode())
+
+
+def _concepts(names: dict[str, Any]) -> Iterator[Concept]:
+    for entry in names["concepts"]:
         yield Concept(**entry | {"tags": tuple(entry["tags"])})
 
 

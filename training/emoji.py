@@ -19,7 +19,7 @@ from typing import Any
 
 from training.errors import TrainingError
 from training.recipe import DataRecipe
-from training.sources import EmojiSet, Package
+from training.sources import Package
 
 NPM_TIMEOUT_S = 300
 VARIATION_SELECTOR = "fe0f"
@@ -196,9 +196,3 @@ def collect(recipe: DataRecipe, cache: Path) -> tuple[list[Concept], dict[str, l
     codes = codes_by_name(chars, concepts.values())
     icons = {style: read_icons(path, concepts, codes) for style, path in archives.items()}
     return list(concepts.values()), icons
-
-
-def attribution(each: EmojiSet) -> str:
-    """One line for the model card."""
-    package = each.package
-    return f"{each.style}: {package.name} {package.version}, {each.author}, {each.licence}"

@@ -8,8 +8,8 @@ import diffusers
 from diffusers import StableDiffusionPipeline
 
 from training.diffusion import scheduler_config
-from training.errors import TrainingError
 from training.files import write_folder
+from training.parts import reading
 from training.recipe import Recipe
 
 MODEL_INDEX = {
@@ -37,19 +37,17 @@ PARTS = {
 def export_pipeline(recipe: Recipe, parts: Path, folder: Path) -> int:
     """Builds the folder beside, tries it, and puts it in its place; returns its size in bytes.
 
-    Files of the old folder that are no part of a pipeline, such as its licences, stay.
+    What is in the old folder and no part of a pipeline, such as card and licences, stays.
 
     Raises:
-        TrainingError: a stage is not finished, the result is too large, or the disk is full.
+        TrainingError: a part is damaged, or the disk is full.
     """
-    for part in PARTS.values():
-        if not (parts / part).is_dir():
-            raise TrainingError(f"{parts / part} is missing: run that stage of the training first.")
 
     def fill(beside: Path) -> None:
         _copy_parts(recipe, parts, beside)
         _keep_others(folder, beside)
-        StableDiffusionPipeline.from_pretrained(str(beside), local_files_only=True)
+        with reading(parts):
+            StableDiffusionPipeline.from_pretrained(str(beside), local_files_only=True)
 
     write_folder(folder, fill)
     return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
@@ -66,10 +64,10 @@ def _copy_parts(recipe: Recipe, parts: Path, folder: Path) -> None:
 
 
 def _keep_others(old: Path, new: Path) -> None:
-    """What is in the old folder but not in the new one, and is no part of the pipeline."""
-    for file in old.iterdir() if old.is_dir() else ():
-        if file.is_file() and not (new / file.name).exists():
-            shutil.copy2(file, new / file.name)
+    """What is in the old folder but not in the new one."""
+    for each in old.iterdir() if old.is_dir() else ():
+        if not (new / each.name).exists():
+            (shutil.copytree if each.is_dir() else shutil.copy2)(each, new / each.name)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -32,21 +32,33 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Lets `fill` write a new folder beside `folder`, then puts it in its place.
 
     Raises:
-        TrainingError: the disk is full, or the folder cannot be written.
+        TrainingError: the disk is full, or the folder cannot be written; or `fill` raises it.
     """
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         beside.mkdir(parents=True)
         fill(beside)
-        if folder.exists():
-            folder.replace(old)
-        beside.replace(folder)
-    except OSError as error:
+        _swap(folder, beside)
+    except TrainingError:
+        raise
+    except Exception as error:  # the writers of weights raise no OSError where the disk is full
         raise _cannot_write(folder, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _swap(folder: Path, beside: Path) -> None:
+    """Puts one folder in the other's place, or leaves that one where it is."""
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.replace(old)
+    try:
+        beside.replace(folder)
+    except OSError:
+        if old.exists():
+            old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def digest(content: bytes) -> str:
@@ -54,8 +66,8 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _cannot_write(path: Path, error: OSError) -> TrainingError:
-    reason = error.strerror or str(error)
+def _cannot_write(path: Path, error: Exception) -> TrainingError:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return TrainingError(
         f"{path} could not be written ({reason}): make room there or choose another folder, then "
         "run the same command again; what was finished or saved before is kept."

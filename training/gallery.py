@@ -12,6 +12,8 @@ from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.parts import reading
+
 BATCH = 16
 TIMED_STEPS, TIMED_GUIDANCE = 20, 5.0
 TIMED_RUNS = 5
@@ -30,12 +32,13 @@ class Gallery:
     """A pipeline folder, loaded unchanged."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            str(folder), local_files_only=True, dtype=torch.float32
-        )
+        with reading(folder):
+            pipeline: Any = StableDiffusionPipeline.from_pretrained(
+                str(folder), local_files_only=True, dtype=torch.float32
+            )
+            self.labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
         self.pipeline = pipeline.to(device)
         self.pipeline.set_progress_bar_config(disable=True)
-        self.labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
 
     def draw(self, prompts: Sequence[str], asked: Asked) -> NDArray[np.uint8]:
         """[prompts, height, width, 3]."""
@@ -45,13 +48,15 @@ class Gallery:
         ]
         return np.concatenate(batches)
 
-    def seconds(self, prompt: str) -> float:
+    def seconds(self, prompt: str, threads: int) -> float:
         """The median time of one picture of TIMED_STEPS steps, after a first that warms up."""
-        taken = []
+        taken, before = [], torch.get_num_threads()
+        torch.set_num_threads(threads)
         for run in range(TIMED_RUNS + 1):
             began = time.perf_counter()
             self._batch([prompt], Asked(TIMED_STEPS, TIMED_GUIDANCE, seed=run), 0)
             taken.append(time.perf_counter() - began)
+        torch.set_num_threads(before)
         return float(np.median(taken[1:]))
 
     def _batch(self, prompts: Sequence[str], asked: Asked, first: int) -> NDArray[np.uint8]:

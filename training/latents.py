@@ -88,7 +88,8 @@ def _kind(choices: Choices, shown: Shown) -> list[int]:
 
 
 def choose(choices: Choices, draw: Draw, recipe: UnetRecipe) -> int:
-    """A place in the list of sources; the plain picture where there is no other of its kind."""
+    """A place in the list of sources. The share of a kind of which the concept has none goes to the
+    next kind that it has, and in the end to the plain picture."""
     chance = float(draw.uniform(1))
     for share, places in (
         (recipe.styled_share, choices.styled),

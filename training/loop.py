@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -73,6 +73,7 @@ class Ending:
     step: int
     seconds: float  # of training, over all pieces
     measured: Mapping[str, float]  # the last look's; empty if unfinished
+    signal_number: int = 0  # of the signal that asked for the end while it finished
 
 
 @dataclass(slots=True)
@@ -130,7 +131,8 @@ def train(stage: Stage, run: Run) -> Ending:
                 return Ending(False, training.step, training.seconds, {})
             if training.is_save_due or training.is_done:
                 _save(training)
-        return _finish(training, writer)
+        ending = _finish(training, writer)
+    return replace(ending, signal_number=asked[0]) if asked else ending
 
 
 def _begin(stage: Stage, run: Run) -> _Training:
@@ -202,6 +204,9 @@ def _finish(training: _Training, writer: SummaryWriter) -> Ending:
 
 
 def _save(training: _Training) -> None:
+    """Weights that are no numbers do not take the place of good ones."""
+    if not all(bool(weight.isfinite().all()) for weight in training.stage.model.parameters()):
+        raise _not_finite(training)
     checkpoint.save(
         checkpoint.Saved(
             fingerprint=training.run.fingerprint,

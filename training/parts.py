@@ -5,13 +5,14 @@ how long that took and what was measured. A finished stage is not run again.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from training.errors import TrainingError
-from training.files import write_folder
+from training.files import digest, write_folder
 
 NOTE, CONFIG = "stage.json", "config.json"
 
@@ -54,7 +55,8 @@ def finished(folder: Path, fingerprint: str) -> Finished | None:
     if found.fingerprint != fingerprint:
         raise TrainingError(
             f"{folder} was made by another recipe, seed or data set ({found.fingerprint}, but this "
-            f"run is {fingerprint}): run with what made it, or delete it to train it anew."
+            f"run is {fingerprint}): run with what made it, or name other folders with --models "
+            "and --work."
         )
     return found
 
@@ -65,6 +67,30 @@ def read_note(folder: Path) -> Finished:
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(
             f"{folder} has no readable {NOTE}: delete the folder, and the next run makes it again."
+        ) from error
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a part's weights, whichever machine and run made them."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return digest(b"".join(file.read_bytes() for file in files))
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """What goes wrong in here says that the folder is not what it should be.
+
+    Raises:
+        TrainingError: it is missing or damaged.
+    """
+    try:
+        yield
+    except TrainingError:
+        raise
+    except Exception as error:  # each library has its own for a damaged file
+        raise TrainingError(
+            f"{folder} is missing or damaged ({type(error).__name__}): bring it back from git, or "
+            "delete it and run its stage of the training again."
         ) from error
 
 

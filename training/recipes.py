@@ -34,10 +34,10 @@ FULL = Recipe(
     small_vae=SMALL_VAE,
     small_vae_no_kl=replace(SMALL_VAE, kl_weight=0.0),
     clip=CLIP,
-    judge=replace(CLIP, held_out_style=""),
+    judge=replace(CLIP, held_out_style="", optimisation=replace(CLIP.optimisation, steps=5000)),
     unet=UnetRecipe(
         Optimisation(
-            steps=28000,
+            steps=18000,
             batch=32,
             learning_rate=8e-4,
             warmup_steps=300,

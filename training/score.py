@@ -22,15 +22,17 @@ class Score:
 def ranks(judge: Clip, labels: Sequence[str], pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
     """[pictures]: the place of each picture's own label among all labels, 0 for the first.
 
+    A label that fits equally well stands before it, and so does one whose likeness is no number.
+
     Args:
         judge: the judge.
-        labels: what each picture should show.
-        pictures: [labels, height, width, 3].
+        labels: what each picture should show, and then those that none should.
+        pictures: [pictures, height, width, 3].
     """
     scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     likeness = embed_pictures(judge, scaled) @ embed_texts(judge, labels).T  # [pictures, labels]
     own = likeness.diagonal()[:, None]
-    places: NDArray[np.int64] = (likeness > own).sum(dim=1).cpu().numpy()
+    places: NDArray[np.int64] = (~(likeness < own)).sum(dim=1).sub(1).cpu().numpy()
     return places
 
 

@@ -1,10 +1,13 @@
 """Contact sheets: many small pictures in one, to be looked at."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from training.files import write_whole
 
 CAPTION_PIXELS = 12
 CAPTION_LETTERS = 20
@@ -32,5 +35,7 @@ def contact_sheet(
 def save_sheet(
     path: Path, pictures: NDArray[np.uint8], columns: int, captions: list[str] | None = None
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(pictures, columns, captions).save(path)
+    """Raises TrainingError where the disk is full."""
+    buffer = io.BytesIO()
+    contact_sheet(pictures, columns, captions).save(buffer, "PNG")
+    write_whole(path, buffer.getvalue())

@@ -1,6 +1,7 @@
 """The stages in their order: what each needs, what it makes, and when it need not run again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from training import data, parts
 from training.clip import load_clip, save_clip
 from training.contrast import ClipStage
 from training.data import PictureSet
-from training.errors import TrainingError
+from training.errors import Interrupted, TrainingError
 from training.export import export_pipeline
 from training.latents import Source, load_latents, make_latents, plan, save_latents
 from training.loop import Ending, Stage, train
@@ -86,6 +87,7 @@ def _train_clip(shop: Workshop, name: str, recipe: ClipRecipe, folder: Path) -> 
     mark = shop.clip_mark(name, recipe)
     if parts.finished(folder, mark):
         return _say(f"{name}: done before.")
+    _require(shop, tokenizer=shop.tokenizer_mark)
     tokenizer, pictures = load_tokenizer(shop.parts / "tokenizer"), shop.pictures()
     torch.manual_seed(stage_seed(shop.seed, name))
     stage = ClipStage(name, recipe, pictures, tokenizer, shop.device)
@@ -107,9 +109,11 @@ def train_unet(shop: Workshop) -> bool:
 
 
 def _unet_stage(shop: Workshop) -> UnetStage:
-    for part in ("vae", "clip"):
-        if not (shop.parts / part).is_dir():
-            raise TrainingError(f"The U-Net needs {part}: run `python -m training {part}` first.")
+    _require(
+        shop,
+        vae=shop.vae_mark("vae", shop.recipe.vae),
+        clip=shop.clip_mark("clip", shop.recipe.clip),
+    )
     recipe, pictures = shop.recipe.unet, shop.pictures()
     vae, clip = (
         load_vae(shop.parts / "vae", shop.device),
@@ -136,17 +140,31 @@ def _unet_stage(shop: Workshop) -> UnetStage:
 def _latents(
     shop: Workshop, vae: AutoencoderKL, pictures: PictureSet, sources: list[Source]
 ) -> Tensor:
-    recipe = shop.recipe.unet
-    kinds = recipe.style, recipe.other_styles, recipe.left_out_subgroups, recipe.variation
-    mark = fingerprint("latents", shop.vae_mark("vae", shop.recipe.vae), *kinds)
+    encoder = parts.weights_digest(shop.parts / "vae")
+    mark = fingerprint("latents", encoder, shop.recipe.data, [asdict(each) for each in sources])
     latents = load_latents(mark, shop.work / "latents")
     if latents is None:
-        latents = make_latents(vae, pictures, sources, recipe)
+        latents = make_latents(vae, pictures, sources, shop.recipe.unet)
         save_latents(latents, mark, shop.work / "latents")
     return latents
 
 
+def _require(shop: Workshop, **marks: str) -> None:
+    """What a stage is built on must be finished, and made by this very recipe and seed."""
+    for part, mark in marks.items():
+        if parts.finished(shop.parts / part, mark) is None:
+            raise TrainingError(
+                f"{shop.parts / part} is missing: run `python -m training {part}` first."
+            )
+
+
 def export(shop: Workshop) -> bool:
+    _require(
+        shop,
+        tokenizer=shop.tokenizer_mark,
+        vae=shop.vae_mark("vae", shop.recipe.vae),
+        unet=shop.unet_mark,
+    )
     size = export_pipeline(shop.recipe, shop.parts, shop.models / "starter")
     return _say(f"export: {shop.models / 'starter'} holds {size / 1e6:.1f} MB of weights.")
 
@@ -166,7 +184,10 @@ def _publish(
 ) -> None:
     note = parts.Finished(name, mark, ending.step, round(ending.seconds), _rounded(ending.measured))
     parts.publish(folder, note, fill)
-    _say(f"{name}: finished after {ending.seconds / 60:.0f} minutes; see {folder}.")
+    said = f"{name}: finished after {ending.seconds / 60:.0f} minutes; see {folder}."
+    if ending.signal_number:
+        raise Interrupted(said, ending.signal_number)
+    _say(said)
 
 
 def _rounded(measured: Mapping[str, float]) -> dict[str, float]:

@@ -53,6 +53,17 @@ class Captioner:
         return f"{shown.style} {text}" if before else f"{text}, {shown.style}"
 
 
+def taught(shown: Sequence[Shown], concepts: Sequence[Concept], recipe: TextRecipe) -> set[str]:
+    """Everything that these pictures may be called, but for templates and added tags."""
+    others = other_names(concepts, recipe)
+    texts = set()
+    for each in shown:
+        for name in (concepts[each.concept].label, *others[each.concept]):
+            text = varied(name, each, recipe)
+            texts |= {text, f"{each.style} {text}"} if each.style else {text}
+    return texts
+
+
 def other_names(concepts: Sequence[Concept], recipe: TextRecipe) -> list[tuple[str, ...]]:
     """[concepts]: what else may be said, where it is no concept's label.
 

@@ -18,6 +18,7 @@ from transformers import CLIPTokenizer
 
 from training.emoji import Concept
 from training.errors import TrainingError
+from training.parts import reading
 from training.recipe import TokenizerRecipe
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
@@ -128,9 +129,15 @@ def save_tokenizer(tokenizer: Tokenizer, token_limit: int, folder: Path) -> None
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """What `save_tokenizer` wrote.
+
+    Raises:
+        TrainingError: the folder is missing or damaged.
+    """
     if not (folder / "tokenizer.json").is_file():
         raise TrainingError(f"{folder} holds no tokenizer: run `python -m training tokenizer`.")
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    with reading(folder):
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     return tokenizer
 
 

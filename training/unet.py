@@ -52,14 +52,6 @@ def build_unet(
     )
 
 
-def load_unet(folder: Path, device: torch.device) -> UNet2DConditionModel:
-    """In float32, ready to be called."""
-    unet = UNet2DConditionModel.from_pretrained(
-        str(folder), local_files_only=True, torch_dtype=torch.float32
-    )
-    return unet.to(device).eval().requires_grad_(False)
-
-
 @dataclass(frozen=True, slots=True)
 class Painter:
     """The parts that make a picture from a prompt, on one device."""

@@ -21,6 +21,7 @@ from training.data import PictureSet, to_uint8
 from training.loop import Loss
 from training.optimiser import Trained
 from training.order import Draw
+from training.parts import reading
 from training.recipe import VaeRecipe
 from training.sheet import save_sheet
 
@@ -44,10 +45,15 @@ def build_vae(recipe: VaeRecipe, size: int) -> AutoencoderKL:
 
 
 def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
-    """In float32, ready to be called."""
-    vae = AutoencoderKL.from_pretrained(
-        str(folder), local_files_only=True, torch_dtype=torch.float32
-    )
+    """In float32, ready to be called.
+
+    Raises:
+        TrainingError: the folder is missing or damaged.
+    """
+    with reading(folder):
+        vae = AutoencoderKL.from_pretrained(
+            str(folder), local_files_only=True, torch_dtype=torch.float32
+        )
     return vae.to(device).eval().requires_grad_(False)
 
 

@@ -37,6 +37,14 @@ def test_a_corrupt_cache_is_named(pictures: PictureSet, tmp_path: Path, name: st
         load_pictures(TINY.data, tmp_path)
 
 
+def test_a_changed_label_is_found(pictures: PictureSet, tmp_path: Path) -> None:
+    save_pictures(pictures, TINY.data, tmp_path)
+    text = (tmp_path / INDEX).read_text(encoding="utf-8")
+    (tmp_path / INDEX).write_text(text.replace("round apple", "round pear"), encoding="utf-8")
+    with pytest.raises(TrainingError, match="is damaged: delete the folder"):
+        load_pictures(TINY.data, tmp_path)
+
+
 def test_pictures_of_another_recipe_are_refused(pictures: PictureSet, tmp_path: Path) -> None:
     save_pictures(pictures, TINY.data, tmp_path)
     with pytest.raises(TrainingError, match="pictures of another recipe"):

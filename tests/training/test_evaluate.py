@@ -1,3 +1,5 @@
+import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from PIL import Image
 from training.card import write_card
 from training.clip import load_clip
 from training.data import load_pictures
-from training.evaluate import EXPECTED, Evaluation, evaluate, missed
+from training.evaluate import AT_LEAST, AT_MOST, Evaluation, evaluate, missed
 from training.gallery import Asked
 from training.neighbours import nearest
 from training.recipes import TINY
@@ -26,9 +28,11 @@ PERFECT = Evaluation(
     known_rms=40.0,
     seconds=1.0,
     threads=2,
+    starter_mb=30.0,
+    judge_mb=9.0,
 )
 NONE = Score(1, 0.0, 0.0)
-WORST = Evaluation(0.0, 0.0, 0.0, NONE, NONE, NONE, NONE, 0.0, 0.0, 9.0, 2)
+WORST = Evaluation(0.0, 0.0, math.nan, NONE, NONE, NONE, NONE, 0.0, 0.0, 9.0, 2, 41.0, 11.0)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +60,14 @@ def test_the_card_shows_what_was_measured(evaluation: Evaluation, trained: Path)
 
 
 def test_the_sheets_show_the_pictures(evaluation: Evaluation, trained: Path) -> None:
-    for name in ("contact", "combinations", "nearest", "reconstructions"):
+    for name in ("contact", "new", "nearest", "reconstructions"):
         with Image.open(trained / "sheets" / f"{name}.png") as sheet:
             assert sheet.width == 8 * TINY.data.size
 
 
 def test_a_bar_that_is_missed_is_named() -> None:
-    assert missed(PERFECT) == []
-    assert [sentence.split()[0] for sentence in missed(WORST)] == list(EXPECTED)
+    assert missed(asdict(PERFECT)) == []
+    assert [sentence.split()[0] for sentence in missed(asdict(WORST))] == [*AT_LEAST, *AT_MOST]
 
 
 def test_a_rank_counts_the_labels_that_fit_better(trained: Path) -> None:
@@ -71,7 +75,16 @@ def test_a_rank_counts_the_labels_that_fit_better(trained: Path) -> None:
     pictures = load_pictures(TINY.data, trained / "work" / "pictures").pixels
     assert set(ranks(judge, ["one", "two", "three"], pictures[:3])) <= {0, 1, 2}
     alike = score(judge, ["same", "same"], pictures[:2])
-    assert alike.first == 1.0  # equal labels cannot be told apart
+    assert alike.first == 0.0  # equal labels cannot be told apart
+
+
+def test_a_judge_that_tells_nothing_finds_nothing(trained: Path) -> None:
+    judge = load_clip(trained / "models" / "judge", torch.device("cpu"))
+    pictures = load_pictures(TINY.data, trained / "work" / "pictures").pixels[:3]
+    for value in (0.0, math.nan):
+        with torch.no_grad():
+            judge.text_projection.weight.fill_(value)
+        assert score(judge, ["one", "two", "three"], pictures) == Score(3, 0.0, 1.0)
 
 
 def test_the_nearest_picture_of_a_copy_is_the_original() -> None:

@@ -17,13 +17,22 @@ def test_every_figure_is_drawn_from_the_shipped_folders(
 ) -> None:
     monkeypatch.setattr(samplers, "STEPS", (2, 4))
     monkeypatch.setattr(subspace, "SIZES", (1, 4))
-    main(["--models", str(trained / "models"), "--out", str(tmp_path)])
+    assert main(["--models", str(trained / "models"), "--out", str(tmp_path)]) == 0
     for name in FIGURES:
         with Image.open(tmp_path / f"{name}.png") as figure:
             assert figure.width > 300, name
 
 
-def test_every_link_of_the_page_leads_somewhere() -> None:
+def test_missing_models_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--models", str(tmp_path), "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err.strip()
+    assert "is missing or damaged" in said
+    assert "\n" not in said
+
+
+def test_the_page_shows_every_figure_and_the_file_that_draws_it() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert set(re.findall(r"\(how-it-works/(\w+)\.png\)", page)) <= set(FIGURES)
     for target in re.findall(r"\]\(([^)]+)\)", page):

@@ -154,6 +154,23 @@ def test_a_loss_that_is_no_number_ends_the_run(pictures: PictureSet, run: Run) -
         train(stage, run)
 
 
+def test_weights_that_are_no_numbers_do_not_replace_the_last_checkpoint(
+    pictures: PictureSet, run: Run
+) -> None:
+    seldom = replace(run, loop=replace(run.loop, log_steps=100), deadline=-math.inf)
+    train(Recorded(pictures), seldom)
+    before = (run.folder / STATE).read_bytes()
+
+    def spoil(step: int) -> None:
+        with torch.no_grad():
+            next(iter(stage.model.parameters())).fill_(math.nan)
+
+    stage = Recorded(pictures, after=spoil)
+    with pytest.raises(TrainingError, match="no longer a number at step 2"):
+        train(stage, seldom)
+    assert (run.folder / STATE).read_bytes() == before
+
+
 def test_the_rate_rises_stays_and_falls() -> None:
     recipe = Optimisation(
         steps=100, batch=1, learning_rate=1.0, warmup_steps=10, decay_from=0.6, decay="linear"

@@ -1,6 +1,9 @@
 """Every stage for a few steps, from the command line to a pipeline that diffusers loads."""
 
 import json
+import shutil
+import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +16,17 @@ from tests.training.samples import options
 from training.__main__ import main
 from training.clip import load_clip
 from training.data import PIXELS
-from training.errors import TrainingError
+from training.errors import Interrupted, TrainingError
 from training.recipes import TINY
 from training.stages import STAGES, run_stage
+from training.vae import VaeStage
 from training.workshop import Workshop
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Path:
+    """A folder of its own in which `all` has run."""
+    return shutil.copytree(trained, tmp_path / "copied")
 
 
 def test_the_pipeline_loads_in_diffusers_and_draws(trained: Path) -> None:
@@ -86,9 +96,9 @@ def test_a_piece_ends_when_its_time_is_over(
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("clip", "run `python -m training tokenizer`"),
+        ("clip", "run `python -m training tokenizer` first"),
         ("unet", "run `python -m training vae` first"),
-        ("export", "is missing"),
+        ("export", "run `python -m training tokenizer` first"),
     ],
 )
 def test_a_stage_without_its_material_says_what_to_run(
@@ -96,6 +106,72 @@ def test_a_stage_without_its_material_says_what_to_run(
 ) -> None:
     with pytest.raises(TrainingError, match=said):
         run_stage(stage, shop)
+
+
+def test_the_unet_refuses_what_another_seed_made(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied / "models" / "parts" / "unet")
+    assert main(["unet", "--seed", "1", *options(copied)]) == 1
+    assert "parts/vae was made by another recipe, seed or data set" in capsys.readouterr().err
+
+
+def test_an_export_refuses_parts_that_do_not_belong_together(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied / "models" / "parts" / "vae")
+    shutil.rmtree(copied / "work" / "vae")
+    assert main(["vae", "--seed", "1", *options(copied)]) == 0
+    assert main(["export", *options(copied)]) == 1
+    assert "parts/vae was made by another recipe, seed or data set" in capsys.readouterr().err
+
+
+def test_an_export_leaves_card_licences_and_pictures(copied: Path) -> None:
+    starter = copied / "models" / "starter"
+    (starter / "pictures").mkdir()
+    for name in ("MODEL_CARD.md", "LICENSES", "pictures/contact.png"):
+        (starter / name).write_text(name, encoding="utf-8")
+    assert main(["export", *options(copied)]) == 0
+    for name in ("MODEL_CARD.md", "LICENSES", "pictures/contact.png"):
+        assert (starter / name).read_text(encoding="utf-8") == name
+
+
+@pytest.mark.parametrize(
+    ("stage", "damaged"),
+    [
+        ("unet", "parts/vae/diffusion_pytorch_model.safetensors"),
+        ("unet", "parts/clip/text_encoder/model.safetensors"),
+        ("clip", "parts/tokenizer/tokenizer.json"),
+        ("export", "parts/vae/diffusion_pytorch_model.safetensors"),
+    ],
+)
+def test_a_damaged_part_is_one_sentence(
+    copied: Path, stage: str, damaged: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied / "models" / "parts" / stage, ignore_errors=True)
+    file = copied / "models" / damaged
+    file.write_bytes(file.read_bytes()[:100])
+    assert main([stage, *options(copied)]) == 1
+    said = capsys.readouterr().err.strip()
+    assert "is missing or damaged" in said
+    assert "\n" not in said
+
+
+def test_a_signal_while_a_stage_finishes_ends_the_run_and_keeps_the_stage(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = VaeStage.look
+
+    def interrupted(stage: VaeStage, folder: Path, step: int) -> Mapping[str, float]:
+        if step == TINY.vae.optimisation.steps:
+            signal.raise_signal(signal.SIGTERM)
+        return look(stage, folder, step)
+
+    monkeypatch.setattr(VaeStage, "look", interrupted)
+    with pytest.raises(Interrupted, match="vae: finished"):
+        run_stage("all", shop)
+    assert (shop.parts / "vae" / "stage.json").is_file()
+    assert not (shop.work / "clip").exists()
 
 
 def test_a_corrupt_cache_is_one_sentence_and_exit_code_1(

@@ -1,12 +1,14 @@
 """`python -m training.lecture`: draws the figures of docs/how-it-works.md."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from tqdm import tqdm
 
+from training.errors import TrainingError
 from training.lecture.studio import Studio
 
 FIGURES = (
@@ -23,7 +25,8 @@ FIGURES = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0, or 1 where a model is missing or a figure cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m training.lecture", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}")
     parser.add_argument("--models", type=Path, default=Path("models"))
@@ -32,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(options.figures) - set(FIGURES)
     if unknown:
         parser.error(f"there is no figure {', '.join(sorted(unknown))}")
-    draw_figures(options.figures or FIGURES, Studio(options.models), options.out)
+    try:
+        draw_figures(options.figures or FIGURES, Studio(options.models), options.out)
+    except (TrainingError, OSError) as error:
+        sys.stderr.write(f"lecture: {error}\n")
+        return 1
+    return 0
 
 
 def draw_figures(names: Sequence[str], studio: Studio, out: Path) -> None:
@@ -44,4 +52,4 @@ def draw_figures(names: Sequence[str], studio: Studio, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,7 @@ from training.lecture.grid import Pictures, grid
 from training.lecture.studio import Studio, as_pictures, as_tensor
 from training.vae import decode, encode
 
-FIRST, SECOND, SEED = "penguin", "hot air balloon", 1
+FIRST, SECOND, SEED = "penguin", "mushroom", 1
 SHARES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
 NAMES = {"with KL": "vae_with_kl", "without KL": "vae_without_kl"}
 

@@ -1,8 +1,8 @@
 """Forward noising: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) e (Ho et al. 2020, equation 4).
 
 Above, the latents themselves, three of their channels shown as red, green and blue. Below, what the
-decoder makes of them. The thing is gone long before the last timestep, and by then nothing but
-noise is left: the place from which sampling starts.
+decoder makes of them. The thing is gone to the eye long before the last timestep. By then all but
+7% of the amplitude is noise, and sampling starts as if all of it were.
 """
 
 import torch

@@ -1,8 +1,9 @@
 """Samplers side by side, from the same noise.
 
-All follow the same path from noise to picture, and differ in how long a step they can take without
-leaving it. DDPM draws fresh noise at every step, so it needs many; DDIM (Song et al. 2021) is
-Euler's method for the same path; LMS and DPM++ 2M (Lu et al. 2022) look back at former steps.
+DDIM, LMS and DPM++ 2M follow the same path from noise to picture, and differ in how long a step
+they can take without leaving it: DDIM (Song et al. 2021) is Euler's method, LMS and DPM++ 2M (Lu et
+al. 2022) look back at former steps. DDPM (Ho et al. 2020) has no path: it draws fresh noise at
+every step, needs many of them, and ends somewhere else.
 """
 
 from typing import Any

@@ -1,9 +1,11 @@
 """Noise schedules: how much of the signal is left at each timestep.
 
 `linear` is that of Ho et al. (2020), `scaled_linear` that of Stable Diffusion (Rombach et al. 2022)
-and of this model, `cosine` that of Nichol and Dhariwal (2021). On the right the same as the
-logarithm of the signal-to-noise ratio, in which the cosine is nearly a straight line: it spends
-about as many timesteps on every level of noise.
+and of this model, `cosine` that of Nichol and Dhariwal (2021), who wanted the signal to fade evenly
+instead of being gone by the middle. On the right the same as the logarithm of the signal-to-noise
+ratio: the cosine spends most timesteps where signal and noise are about equal, and passes quickly
+through the two ends. At the last timestep `scaled_linear` still has 7% of the signal's amplitude,
+a known flaw of Stable Diffusion's schedule (Lin et al. 2024), which this model shares.
 """
 
 from typing import Any

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from training.clip import Clip, load_clip
 from training.lecture.grid import Pictures
+from training.parts import reading
 from training.vae import decode, encode, load_vae
 
 Prompts = Sequence[str] | Tensor
@@ -40,11 +41,12 @@ class Studio:
 
     def __init__(self, models: Path) -> None:
         self._models = models
-        self._pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            str(models / "starter"), local_files_only=True, dtype=torch.float32
-        )
+        with reading(models / "starter"):
+            self._pipeline: Any = StableDiffusionPipeline.from_pretrained(
+                str(models / "starter"), local_files_only=True, dtype=torch.float32
+            )
+            labels = (models / "starter" / "labels.txt").read_text(encoding="utf-8")
         self.config: Any = self._pipeline.scheduler.config
-        labels = (models / "starter" / "labels.txt").read_text(encoding="utf-8")
         self.labels = labels.splitlines()
 
     @cached_property
