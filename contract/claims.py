@@ -107,6 +107,12 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         except MalformedJob as error:
             _quarantine(pipeline, job_id, error)
             return None
+        former = raw.get(EXECUTION_FIELD.encode())
+        if former is not None:  # our own moves take it away
+            lost = Execution(queue_text(former), job_id, connection)
+            leases.drop(pipeline, queue, lost)
+            reason = RequeueReason.MOVED_BY_RQ
+            note_event(pipeline, job_id, EventKind.REQUEUED, reason=reason)
         execution = Execution.create(job, EXECUTION_TTL_S, pipeline, worker_name)
         job.prepare_for_execution(worker_name, pipeline)
         leases.grant(pipeline, queue, execution)

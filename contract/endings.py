@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from redis import Redis
 from redis.client import Pipeline
@@ -119,18 +120,23 @@ def cancel(connection: Redis, job_id: str) -> None:
         JobNotFound: there is no such job.
         JobEnded: it has ended already.
     """
-    worker_name = transact(connection, Job.key_for(job_id), partial(_cancel, connection, job_id))
+    mark = f"cancel {uuid4().hex}"
+    move = partial(_cancel, connection, job_id, mark)
+    worker_name = transact(connection, Job.key_for(job_id), move)
     if worker_name:
         send_command(connection, worker_name, "stop-job", job_id=job_id)
 
 
-def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
-    """Returns the name of the worker that runs the job, if one does."""
+def _cancel(connection: Redis, job_id: str, mark: str, pipeline: Pipeline) -> str | None:
+    """Returns the name of the worker that ran the job, if one did."""
     raw = pipeline.hgetall(Job.key_for(job_id))
     if b"data" not in raw:
         raise JobNotFound(f"There is no job {job_id}.")
     job = restore_job(connection, job_id, raw)
     status = job.get_status(refresh=False)
+    if raw.get(DONE_FIELD.encode()) == mark.encode():
+        pipeline.multi()
+        return job.worker_name  # carried out before, and the answer was lost
     if status not in (JobStatus.QUEUED, JobStatus.STARTED):
         raise JobEnded(f"Job {job_id} has ended already: {STATES.get(status, status.value)}.")
     queue = Queue(job.origin, connection=connection, serializer=JSONSerializer)
@@ -143,7 +149,7 @@ def _cancel(connection: Redis, job_id: str, pipeline: Pipeline) -> str | None:
     fields: dict[Any, Any] = {
         "status": JobStatus.CANCELED,
         "ended_at": utcformat(now()),
-        DONE_FIELD: "cancel",
+        DONE_FIELD: mark,
     }
     pipeline.hset(job.key, mapping=fields)
     pipeline.lrem(queue.key, 0, job_id)

@@ -39,6 +39,7 @@ class EventKind(StrEnum):
 class RequeueReason(StrEnum):
     HANDED_BACK = "handed back"  # its worker stops
     LEASE_EXPIRED = "lease expired"  # its worker is dead, frozen or cut off
+    MOVED_BY_RQ = "moved by RQ"  # by its sweep, which has no fence and tells nobody
     NEVER_CLAIMED = "never claimed"  # its worker died before it was its worker
 
 

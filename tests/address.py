@@ -31,6 +31,11 @@ class Address:
     def lead_to(self, port: int) -> None:
         self._server = port
 
+    def hang_up(self) -> None:
+        """Breaks all connections that stand."""
+        for each in self._sockets:
+            _hang_up(each)
+
     def __enter__(self) -> "Address":
         return self
 

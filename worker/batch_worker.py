@@ -6,6 +6,7 @@ commands and signals, and puts the engine's loop in place of RQ's.
 
 import faulthandler
 import logging
+import math
 import os
 import signal
 import time
@@ -40,6 +41,7 @@ from worker.metrics import WorkerMetrics
 from worker.publish import Publisher
 from worker.settings import WorkerSettings
 from worker.stop_flag import StopFlag
+from worker.sweeper import Sweeper
 from worker.tables import TableCache
 from worker.watchdog import Watchdog
 
@@ -89,7 +91,12 @@ class BatchWorker(BaseWorker):
         self._stopped_at = 0.0
         store = open_store(settings, connection)
         self._publisher = Publisher(
-            connection, store, metrics, settings.encode_threads, self._ended
+            connection,
+            store,
+            metrics,
+            settings.encode_threads,
+            self._ended,
+            settings.result_ttl_s,
         )
         self._intake = Intake(
             queue, name, engine, tables, self._publisher, model_card, self._began, self._ended
@@ -98,6 +105,8 @@ class BatchWorker(BaseWorker):
             connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
         )
         self._watchdog = Watchdog(settings.step_timeout_s)
+        self._sweeper = Sweeper(queue)
+        self._most_behind = 2 * math.ceil(engine.budget.native_rows)
         self._heartbeat = Heartbeat(
             self,
             self._announced,
@@ -116,20 +125,31 @@ class BatchWorker(BaseWorker):
         self._install_signal_handlers()
         self.set_state(WorkerStatus.IDLE)
         self._heartbeat.start()
+        self._sweeper.start()
         try:
             while not self._stopping.is_set():
                 claim = self._wait_for_job()
                 if claim is not None:
-                    self._intake.accept(claim)
+                    with self._watchdog.watching():
+                        self._intake.accept(claim)
                     self._develop()
-        finally:
+        except BaseException:
+            self._abandon()
+            raise
+        else:
             self._hand_back()
+        finally:
             faulthandler.cancel_dump_traceback_later()
         return True
 
+    @property
+    def _takes_jobs(self) -> bool:
+        """Not while `rq suspend` asks for a pause, nor while pictures wait for their store."""
+        return not self._heartbeat.is_suspended and self._publisher.behind < self._most_behind
+
     def _wait_for_job(self) -> Claim | None:
         """The next job, waiting up to IDLE_WAIT_S for it."""
-        if self._heartbeat.is_suspended:
+        if not self._takes_jobs:
             self._stopping.wait(IDLE_WAIT_S)
             return None
         queue = self._queue
@@ -149,8 +169,8 @@ class BatchWorker(BaseWorker):
         threads beside it do."""
         self.set_state(WorkerStatus.BUSY)
         while self._has_work and not self._stopping.is_set():
-            self._admit()
             with self._watchdog.watching():
+                self._admit()
                 report = self.engine.step()
                 self._retire(report)  # which copies from the device
         self.set_state(WorkerStatus.IDLE)
@@ -164,7 +184,7 @@ class BatchWorker(BaseWorker):
         self._forget_gone()
         self._intake.take(READY_WAIT_S if self.engine.is_idle else 0.0)
         self._intake.join_ready(READY_WAIT_S if self.engine.is_idle else 0.0)
-        if self._has_work and not self._heartbeat.is_suspended:
+        if self._has_work and self._takes_jobs:
             self._intake.ask()
 
     def _retire(self, report: StepReport) -> None:
@@ -210,17 +230,32 @@ class BatchWorker(BaseWorker):
         self.executions.pop(claim.execution.id, None)
 
     def _hand_back(self) -> None:
-        """Finishes what is being published and puts the rest back at the front of the queue."""
+        """Puts what is not done back at the front of the queue, and finishes what is being
+        published: a store may be slow, and other workers need not wait for that."""
         self._intake.close()
         with self._watchdog.watching():
             self._checkpointer.close(self._intake.jobs)
-        self._publisher.close()
         unfinished = [claim for claim, _ in self._intake.jobs.values()]
         try:
             claims.requeue(unfinished)
             logger.info("worker %s stops; %d jobs handed back", self.name, len(unfinished))
         except redis.RedisError as error:
             logger.error("what was not done waits for a sweep: %s", error)
+        self._publisher.close()
+        self._leave()
+
+    def _abandon(self) -> None:
+        """After an error that no picture could be blamed for. Nothing is handed back: the leases
+        run out, and each job has had a worker die, so that the one that did it cannot do it to
+        every worker."""
+        logger.critical("the loop failed; its jobs wait for a sweep")
+        faulthandler.dump_traceback_later(DRAIN_LIMIT_S, exit=True)
+        self._intake.close()
+        self._publisher.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._sweeper.stop()
         self._heartbeat.stop()
         try:
             withdraw(self.connection, self._card)

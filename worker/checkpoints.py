@@ -22,8 +22,8 @@ MOST_COST = 0.01
 """Share of the loop's time that copying may take."""
 
 FIRST_AFTER_S = 0.1
-"""A job that has no checkpoint yet gets its first one this soon: until then a worker's death looks
-like the job's doing."""
+"""A job that has no checkpoint yet gets its first one this soon, if MOST_COST allows it: until then
+a worker's death looks like the job's doing."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Checkpointer:
         self._writing: Future[None] | None = None
         self._next_at = 0.0
         self._taken_at = 0.0
+        self._taken_s = 0.0  # by the last copy
         self._known: set[str] = set()
         """The jobs of the last checkpoint."""
 
@@ -62,8 +63,8 @@ class Checkpointer:
             return
         self._taken_at = time.perf_counter()
         states = _states(jobs, self._engine.checkpoints())
-        taken_s = time.perf_counter() - self._taken_at
-        self._next_at = self._taken_at + max(self._interval_s, taken_s / MOST_COST)
+        self._taken_s = time.perf_counter() - self._taken_at
+        self._next_at = self._taken_at + max(self._interval_s, self._taken_s / MOST_COST)
         self._known = set(states)
         self._writing = self._pool.submit(self._write, states)
 
@@ -75,12 +76,15 @@ class Checkpointer:
             development.fingerprint and job_id not in self._known
             for job_id, (_, development) in jobs.items()
         )
-        return has_new and now >= self._taken_at + FIRST_AFTER_S
+        return has_new and now >= self._taken_at + max(FIRST_AFTER_S, self._taken_s / MOST_COST)
 
     def close(self, jobs: Jobs) -> None:
         """Writes a last one, for whoever goes on with the jobs."""
-        if self._interval_s > 0:
-            self._pool.submit(self._write, _states(jobs, self._engine.checkpoints()))
+        try:
+            if self._interval_s > 0:
+                self._pool.submit(self._write, _states(jobs, self._engine.checkpoints()))
+        except Exception:  # of the device; the jobs go on from the checkpoint before
+            logger.exception("no last checkpoint")
         self._pool.shutdown()
 
     def _write(self, states: Mapping[str, _State]) -> None:

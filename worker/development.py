@@ -55,6 +55,7 @@ class Development:
         """Where the developed pictures ended, by their number; kept by the same thread."""
         self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
         self._stored_at = self._taken_at
+        self._longest_pause_s = 0.0
         self._given_up = False
         self._lock = Lock()
 
@@ -89,6 +90,18 @@ class Development:
         """The digests of the pictures that are in the store."""
         with self._lock:
             return [record.sha256 for _, record in self._stored.values()]
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Between two puts of its pictures, or since the last one."""
+        with self._lock:
+            return max(self._longest_pause_s, time.perf_counter() - self._stored_at)
+
+    @property
+    def pixels(self) -> list[NDArray[np.uint8]]:
+        """Of the pictures that are in the store."""
+        with self._lock:
+            return [developed.pixels for developed, _ in self._stored.values()]
 
     def give_up(self) -> bool:
         """The job ends without its pictures. False where that was known already."""
@@ -140,8 +153,11 @@ class Development:
         n = developed.key.n
         record = PictureRecord(sha256=digest, bytes=size, seed=self.request.seed + n)
         with self._lock:
+            now = time.perf_counter()
+            if self._stored:
+                self._longest_pause_s = max(self._longest_pause_s, now - self._stored_at)
             self._stored[n] = developed, record
-            self._stored_at = time.perf_counter()
+            self._stored_at = now
             return self._result() if len(self._stored) == self.request.images else None
 
     def _result(self) -> JobResult:

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from threading import Event, Thread
 
 import redis
@@ -11,29 +10,23 @@ from redis.client import Pipeline
 from rq import Queue, worker_registration
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
-from rq.registry import clean_registries
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import now, utcformat
 from rq.worker import BaseWorker
 
 from contract import leases
 from contract.claims import EXECUTION_TTL_S
-from contract.sweep import sweep
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, announce
 from worker.watchdog import Watchdog
 
 INTERVAL_S = 1.0
-SWEEP_INTERVAL_S = 3.0
-MAINTENANCE_INTERVAL_S = 30.0
-MAINTENANCE_LOCK_S = 25
 
 logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
     """Every second: says in RQ's records and in ours that the worker lives, keeps its leases, and
-    looks for jobs that were cancelled or taken from us without word of it reaching us. Every three
-    seconds what dead workers left behind goes back into the queue."""
+    looks for jobs that were cancelled or taken from us without word of it reaching us."""
 
     def __init__(
         self,
@@ -52,8 +45,6 @@ class Heartbeat:
         self._watchdog = watchdog
         self._stop = Event()
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
-        self._swept_at = 0.0
-        self._maintained_at = 0.0
         self._healthy = True
         self.is_suspended = False
         """Whether `rq suspend` asks all workers to take no more jobs."""
@@ -76,8 +67,6 @@ class Heartbeat:
     def _attempt(self) -> None:
         try:
             self._beat()
-            self._sweep()
-            self._maintain()
             self._healthy = True
         except redis.RedisError as error:
             if self._healthy:
@@ -133,31 +122,3 @@ class Heartbeat:
         pipeline.expire(worker.key, WORKER_TTL_S)
         pipeline.expire(worker.executions_key, EXECUTION_TTL_S)
         worker_registration.register(worker, pipeline)
-
-    def _sweep(self) -> None:
-        """What other workers let down goes back into the queue."""
-        if time.monotonic() - self._swept_at >= SWEEP_INTERVAL_S:
-            self._swept_at = time.monotonic()
-            for job_id in sweep(self._queue):
-                logger.info("job %s is back in the queue", job_id)
-
-    def _maintain(self) -> None:
-        """RQ's sweep, by one worker at a time. Its own lock would outlive a sweep that failed or
-        was killed by a quarter of an hour, and nobody's orphans would be found meanwhile."""
-        if time.monotonic() - self._maintained_at < MAINTENANCE_INTERVAL_S:
-            return
-        if leases.is_guarded(self._queue):
-            return  # RQ's leases may have run out as well, and are being renewed
-        self._maintained_at = time.monotonic()
-        queue = self._queue
-        if self._worker.connection.set(
-            f"darkroom:sweep:{queue.name}", 1, nx=True, ex=MAINTENANCE_LOCK_S
-        ):
-            for clean in (
-                partial(clean_registries, queue),
-                partial(worker_registration.clean_worker_registry, queue),
-            ):
-                try:
-                    clean()
-                except Exception:  # one bad record must not hide the others
-                    logger.exception("a part of the sweep failed")

@@ -104,8 +104,9 @@ class Intake:
                 )
                 wait_s = 0.0
                 self._unready -= 1
-                if claim.job_id not in self.jobs:
-                    continue  # cancelled meanwhile
+                held = self.jobs.get(claim.job_id)
+                if held is None or held[0] is not claim:
+                    continue  # cancelled meanwhile, or taken from us and come back to us
                 if isinstance(outcome, DarkroomError):
                     del self.jobs[claim.job_id]
                     self._publisher.fail(claim, outcome)

@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
+from functools import partial
+from threading import Event, Lock
 from typing import TypeVar
 
 import redis
@@ -47,7 +48,13 @@ class Publisher:
         metrics: WorkerMetrics,
         threads: int,
         ended: Callable[[Claim], None],
+        lifetime_s: float,
     ):
+        """
+        Args:
+            ended: called from one of the threads.
+            lifetime_s: how long the store keeps a picture.
+        """
         self._connection = connection
         self._metrics = metrics
         self._ended = ended
@@ -55,13 +62,22 @@ class Publisher:
         self._progress_pool = ThreadPoolExecutor(1, thread_name_prefix="progress")
         self._progress: Future[None] | None = None
         self._progress_at = 0.0
+        self._lifetime_s = lifetime_s
+        self._behind = 0
+        self._behind_lock = Lock()
         self._closing = Event()
         self._gave_up = Event()
         self._storeroom = Storeroom(store, self._closing)
         self._storeroom.keep_swept()
 
+    @property
+    def behind(self) -> int:
+        """Pictures that are not stored yet: where they become many, the store is slow."""
+        return self._behind
+
     def publish(self, claim: Claim, development: Development, developed: Developed) -> None:
         """Stores a picture of the job; the last one commits the job."""
+        self._count(+1)
         self._pool.submit(self._publish, claim, development, developed)
 
     def fail(self, claim: Claim, error: DarkroomError) -> None:
@@ -85,14 +101,25 @@ class Publisher:
         self._progress_pool.shutdown()
         self._storeroom.close()
 
+    def _count(self, change: int) -> None:
+        with self._behind_lock:
+            self._behind += change
+
     def _publish(self, claim: Claim, development: Development, developed: Developed) -> None:
-        if development.is_given_up:
-            return
+        try:
+            if not development.is_given_up:
+                self._store(claim, development, developed)
+        finally:
+            self._count(-1)
+
+    def _store(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
             png = encode_png(developed.pixels)
             digest = self._patiently(claim, lambda: self._storeroom.put(png, development.stored))
             result = development.store(developed, digest, len(png))
             if result is not None:
+                if development.longest_pause_s > self._lifetime_s / 2:
+                    self._store_again(claim, development)
                 self._patiently(claim, lambda: endings.commit(claim, result))
                 self._metrics.succeeded(result.timings)
                 logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
@@ -104,6 +131,12 @@ class Publisher:
         except Exception as error:
             logger.exception("job %s: its picture cannot be published", claim.job_id)
             self._fail(claim, EngineFault(f"The picture could not be published: {error}"))
+
+    def _store_again(self, claim: Claim, development: Development) -> None:
+        """The first pictures of a job that took so long may have expired before the last."""
+        for pixels in development.pixels:
+            png = encode_png(pixels)
+            self._patiently(claim, partial(self._storeroom.put, png, development.stored))
 
     def _fail(self, claim: Claim, error: DarkroomError) -> None:
         try:

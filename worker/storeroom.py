@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 from contract.connections import pause_s
@@ -12,6 +13,12 @@ from contract.pictures.store import PictureStore, reason
 PATIENCE_S = 60.0
 """How long a store may fail until jobs fail for it. It counts from the first failure on, whichever
 picture met it: else what waits would become more and more while the store is away."""
+
+ANSWER_S = 15.0
+"""How long one attempt may take."""
+
+MOST_HUNG = 16
+"""Threads that a store may keep; with so many it is not asked until one of them comes back."""
 
 SWEEP_INTERVAL_S = 30.0
 
@@ -26,6 +33,7 @@ class Storeroom:
         self._closing = closing
         self._failing_since = 0.0
         self._failed_at = float("-inf")
+        self._hung: list[Thread] = []
 
     def put(self, content: bytes, siblings: Sequence[str] = ()) -> str:
         """Keeps the bytes and returns their digest.
@@ -40,8 +48,7 @@ class Storeroom:
         failures = 0
         while True:
             try:
-                digest = self._store.put(content)
-                self._store.renew(siblings)
+                digest = self._attempt(content, siblings)
             except StoreUnavailable as error:
                 if self._is_out_of_patience(error):
                     raise
@@ -50,6 +57,32 @@ class Storeroom:
             else:
                 self._failed_at = float("-inf")
                 return digest
+
+    def _attempt(self, content: bytes, siblings: Sequence[str]) -> str:
+        """In a thread of its own, which a store that hangs may keep: its caller goes on."""
+        outcome: SimpleQueue[str | Exception] = SimpleQueue()
+
+        def attempt() -> None:
+            try:
+                digest = self._store.put(content)
+                self._store.renew(siblings)
+                outcome.put(digest)
+            except Exception as error:
+                outcome.put(error)
+
+        self._hung = [thread for thread in self._hung if thread.is_alive()]
+        if len(self._hung) >= MOST_HUNG:
+            raise StoreUnavailable("The picture store hangs.")
+        thread = Thread(target=attempt, name="put", daemon=True)
+        thread.start()
+        try:
+            came = outcome.get(timeout=ANSWER_S)
+        except Empty:
+            self._hung.append(thread)
+            raise StoreUnavailable("The picture store does not answer.") from None
+        if isinstance(came, Exception):
+            raise came
+        return came
 
     def keep_swept(self) -> None:
         """Sweeps from a thread of its own until `closing`."""

@@ -18,12 +18,22 @@ from contract import queue
 from contract.claims import claim, requeue, take
 from contract.endings import cancel, commit
 from contract.errors import MalformedJob
+from contract.events import read_events
 from contract.identity import new_job_id
 from contract.job import JobState, read_job
 from contract.request import JobRequest
 from tests.contract.conftest import Ask
-from tests.contract.records import WORKER, rq_job, started, state, taken
+from tests.contract.records import (
+    WORKER,
+    assert_only_the_second_ends,
+    rq_job,
+    started,
+    state,
+    taken,
+)
 from tests.contract.samples import job_result
+from tests.contract.test_leases import held_leases
+from tests.faults.history import offences
 
 
 def test_oldest_job_is_taken_first(jobs: Queue, ask: Ask) -> None:
@@ -195,3 +205,20 @@ def test_a_claim_that_races_a_cancel_is_one_or_the_other(
     assert claim(jobs, job_id, WORKER) is None
     assert state(connection, job_id) is JobState.CANCELLED
     assert connection.llen(jobs.intermediate_queue_key) == 0
+
+
+def test_a_move_of_rqs_own_sweep_is_in_the_history_and_its_lease_is_gone(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    """As `rq info` does it when RQ's leases have run out in an outage."""
+    job_id = ask()
+    first = taken(jobs)
+    connection.zadd(jobs.started_job_registry.key, {first.execution.composite_key: 1})
+    jobs.started_job_registry.cleanup()
+    assert state(connection, job_id) is JobState.QUEUED
+    second = taken(jobs, "gpu-2")
+    events = read_events(connection, job_id)
+    assert [each.fields.get("reason") for each in events] == [None, None, "moved by RQ", None]
+    assert held_leases(jobs) == [second.execution.composite_key]
+    assert_only_the_second_ends(connection, job_id, first, second)
+    assert offences(read_events(connection, job_id)) == []

@@ -1,9 +1,11 @@
 """Jobs end, once, and RQ's own records tell the truth after it."""
 
 import json
+from typing import Any
 
 import pytest
-from redis import Redis
+from redis import Redis, WatchError
+from redis.client import Pipeline
 from rq import Queue
 from rq.job import Job, JobStatus, requeue_job
 from rq.registry import (
@@ -233,3 +235,30 @@ def test_every_end_is_published(connection: Redis, jobs: Queue, ask: Ask) -> Non
         cancel(connection, ids[2])
         heard = [news.get_message(timeout=3) for _ in ids]
     assert [message["data"].decode() for message in heard if message] == ids
+
+
+def test_a_cancel_whose_answer_was_lost_is_found(
+    connection: Redis, jobs: Queue, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = ask()
+    taken(jobs)
+    execute = Pipeline._execute_transaction
+    lost: list[bool] = []
+
+    def lose_first(pipeline: Pipeline, *arguments: Any) -> Any:
+        answer = execute(pipeline, *arguments)
+        if not lost:
+            lost.append(True)
+            raise WatchError("as redis-py says where a connection breaks that watches")
+        return answer
+
+    monkeypatch.setattr(Pipeline, "_execute_transaction", lose_first)
+    with connection.pubsub() as commands:
+        commands.subscribe(f"rq:pubsub:{WORKER}")
+        assert commands.get_message(timeout=3) is not None
+        cancel(connection, job_id)
+        assert commands.get_message(timeout=3) is not None
+    assert lost
+    assert state(connection, job_id) is JobState.CANCELLED
+    with pytest.raises(JobEnded):
+        cancel(connection, job_id)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from contract.samplers import SAMPLERS
 from tests.engine.company import PIXEL_LIMIT, pixel_error
 from tests.reference import Wish
+from worker.engine import checkpoint
 from worker.engine.budget import RowBudget
 from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.engine import Engine
@@ -124,8 +125,8 @@ def taken(tiny: Model) -> Checkpoint:
     return engine.checkpoints()["picture"]
 
 
-def test_a_checkpoint_of_another_model_or_table_is_not_resumed(
-    tiny: Model, taken: Checkpoint
+def test_a_checkpoint_of_another_model_table_or_engine_is_not_resumed(
+    tiny: Model, taken: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = Wish("euler", STEPS).picture(tiny, "picture")
     mark = fingerprint_of(tiny, picture.table)
@@ -134,7 +135,11 @@ def test_a_checkpoint_of_another_model_or_table_is_not_resumed(
     other_table = Wish("euler", STEPS + 1).picture(tiny, "picture").table
     other_model = replace(tiny, fingerprint="another")
     other_dtype = replace(tiny, dtype=torch.bfloat16)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "code_fingerprint", lambda: "of another engine")
+        other_engine = fingerprint_of(tiny, picture.table)
     for other in (
+        other_engine,
         fingerprint_of(tiny, other_table),
         fingerprint_of(other_model, picture.table),
         fingerprint_of(other_dtype, picture.table),

@@ -98,6 +98,7 @@ class Report:
     lost: int = 0  # requests that did not end in pictures
     duplicated: int = 0  # jobs too many, or results too many
     wrong: int = 0  # pictures that are not those of a quiet run
+    crashed: int = 0  # workers that ended by themselves
     offences: int = 0  # against the order of states
     left_behind: int = 0  # leases, executions, checkpoints and popped ids that remain
     rows_computed: int = 0  # of U-Net calls, by all workers
@@ -113,7 +114,15 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.duplicated or self.wrong or self.offences or self.left_behind)
+        faults = (
+            self.lost,
+            self.duplicated,
+            self.wrong,
+            self.offences,
+            self.left_behind,
+            self.crashed,
+        )
+        return not any(faults)
 
     def percentile(self, share: float) -> float:
         ordered = sorted(self.recovery_s) or [0.0]
@@ -130,6 +139,7 @@ class Report:
             ("duplicated", self.duplicated),
             ("wrong pictures", self.wrong),
             ("offences against the order of states", self.offences),
+            ("workers that ended by themselves", self.crashed),
             ("left behind in Redis", self.left_behind),
             ("work done twice by a recovered job", f"{self.wasted:.1%}"),
             ("jobs recovered", len(self.recovery_s)),
@@ -195,7 +205,7 @@ def _disturb(
                 sys.stderr.write(told)
             pause.wait(LOOK_S)
         report.seconds = time.monotonic() - began
-    report.rows_computed = fleet.rows
+    report.rows_computed, report.crashed = fleet.rows, fleet.crashed
     return clients.answers, director.deaths
 
 

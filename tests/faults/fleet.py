@@ -32,6 +32,7 @@ class Fleet:
         self._cards: dict[str, WorkerCard] = {}
         self._thaw_at: dict[int, float] = {}  # by process id
         self.rows = 0  # of U-Net calls, by the dead; by all once they are stopped
+        self.crashed = 0  # workers that ended without being told to, or not well
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.size = size
 
@@ -42,6 +43,7 @@ class Fleet:
             if now >= at:
                 os.kill(pid, signal.SIGCONT)
                 del self._thaw_at[pid]
+        self.crashed += sum(each.poll() is not None for each in self.workers.values())
         self.workers = {n: each for n, each in self.workers.items() if each.poll() is None}
         while len(self.workers) < self.size:
             self._start()
@@ -98,14 +100,14 @@ class Fleet:
         return len(self._ready_since) == self.size
 
     def stop(self) -> None:
-        """Lets all finish what they have; all must end well."""
+        """Lets all finish what they have."""
         for pid in self._thaw_at:
             os.kill(pid, signal.SIGCONT)
         self.rows += sum(rows_computed(self._cards[n]) for n in self.workers if n in self._cards)
         for worker in self.workers.values():
             worker.terminate()
         for worker in self.workers.values():
-            worker.wait(30)
+            self.crashed += worker.wait(30) != 0
 
     def _is_frozen(self, name: str) -> bool:
         return self.workers[name].pid in self._thaw_at

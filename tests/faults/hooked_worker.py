@@ -7,25 +7,29 @@ SHORT_LEASES    if set, leases run out and are looked for five times as soon
 FREEZE_FILE     where this file exists, its first finder deletes it and freezes (SIGSTOP) between
                 the store's write and the commit; its process id then stands in `FREEZE_FILE.pid`
 HANG_ON_STOP    if set, a stop hangs, and is found to hang after a second
+POISON          the seed of a picture whose second step kills the process (SIGKILL)
 """
 
 import os
 import signal
 import sys
+from collections.abc import Hashable
 from pathlib import Path
 from threading import Lock
 
 import worker.batch_worker
-import worker.heartbeat
+import worker.sweeper
 from contract import claims, endings, leases
+from contract.errors import GenerationError
 from contract.job import JobResult
 from contract.transactions import Claim
 from darkroom.cli import main
+from worker.engine.batch import Batch
 from worker.publish import Publisher
 
 WITHOUT, SHORT_LEASES, FREEZE_FILE = "WITHOUT", "SHORT_LEASES", "FREEZE_FILE"
-HANG_ON_STOP = "HANG_ON_STOP"
-commit = endings.commit
+HANG_ON_STOP, POISON = "HANG_ON_STOP", "POISON"
+commit, step = endings.commit, Batch.step
 
 
 def _freeze_first(claim: Claim, result: JobResult) -> None:
@@ -47,17 +51,25 @@ def _wait_for_oneself(_: Publisher) -> None:
         lock.acquire()
 
 
+def _step_or_die(batch: Batch) -> dict[Hashable, GenerationError]:
+    if any(row.picture.seed == int(os.environ[POISON]) and row.step == 1 for row in batch.rows):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(batch)
+
+
 def hook() -> None:
     without = os.environ.get(WITHOUT, "").split(",")
     if "fence" in without:
         claims.is_held = endings.is_held = lambda claim, connection: True
     if "sweep" in without:
-        worker.heartbeat.sweep = lambda queue: []
+        worker.sweeper.sweep = lambda queue: []
     if SHORT_LEASES in os.environ:
         leases.LEASE_TTL_MS = 2_000
-        worker.heartbeat.SWEEP_INTERVAL_S = 0.5
+        worker.sweeper.INTERVAL_S = 0.5
     if FREEZE_FILE in os.environ:
         endings.commit = _freeze_first
+    if POISON in os.environ:
+        Batch.step = _step_or_die  # type: ignore[method-assign]
     if HANG_ON_STOP in os.environ:
         worker.batch_worker.DRAIN_LIMIT_S = 1
         Publisher.close = _wait_for_oneself  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from redis import Redis
 from rq import Queue
@@ -21,12 +22,16 @@ from rq.worker import BaseWorker
 from contract import endings
 from contract.errors import SamplerRefused
 from contract.job import JobRecord, JobState, read_job
+from contract.leases import GUARD_KEY
 from contract.pictures.redis_store import RedisStore
+from contract.sweep import sweep
+from contract.transactions import STRIKES_UNTIL_ALONE
 from contract.workers import known_models, live_workers
 from tests.reference import Wish, develop
 from tests.waiting import LIMIT_S, job_in, until
 from tests.worker.conftest import MODEL, Ask, running
 from worker.batch_worker import BatchWorker
+from worker.engine.batch import Batch
 from worker.engine.engine import Engine
 from worker.engine.sampler import SamplerTable
 
@@ -399,3 +404,65 @@ def test_a_worker_says_what_it_holds(worker: BatchWorker, connection: Redis) -> 
     model = known_models(connection)[MODEL]
     assert (model.width, model.height, model.token_limit) == (64, 64, 77)
     assert model.samplers["lcm"].max_steps == 50
+
+
+def test_an_error_of_the_loop_hands_nothing_back_and_counts_as_a_death(
+    make_worker: Callable[[], BatchWorker],
+    ask: Ask,
+    connection: Redis,
+    jobs: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    poison, neighbour = ask(sampler="euler_a", steps=20), ask(steps=LONG, seed=2)
+    fresh = Batch._fresh_noise
+
+    def out_of_memory(batch: Batch) -> torch.Tensor | None:
+        if any(row.picture.table.draws[0] for row in batch.rows):
+            raise torch.OutOfMemoryError("raised artificially")
+        return fresh(batch)
+
+    monkeypatch.setattr(Batch, "_fresh_noise", out_of_memory)
+    for _ in range(STRIKES_UNTIL_ALONE + 1):
+        with pytest.raises(torch.OutOfMemoryError):
+            make_worker().work()
+        assert job_in(connection, poison, JobState.RUNNING)
+        for member in connection.zrange(f"darkroom:leases:{jobs.name}", 0, -1):
+            connection.zadd(f"darkroom:leases:{jobs.name}", {member: 1})
+        connection.delete(f"darkroom:sweeping:{jobs.name}", GUARD_KEY)
+        assert poison in sweep(jobs)
+    record = read_job(connection, poison)
+    assert record is not None
+    assert record.error is not None
+    assert record.error.code == "worker_lost"
+    with running(make_worker()):
+        assert job_in(connection, neighbour).state is JobState.SUCCEEDED
+
+
+def test_a_slow_store_bounds_what_a_worker_takes_and_holds_up_no_stop(
+    make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
+) -> None:
+    slow = make_worker()
+    store, opened = slow._publisher._storeroom._store, Event()
+    put = store.put
+
+    def wait(content: bytes) -> str:
+        opened.wait(LIMIT_S)
+        return put(content)
+
+    store.put = wait  # type: ignore[method-assign]
+    ids = [ask(steps=1, seed=n) for n in range(60)]
+    long = ask(steps=LONG, images=8, width=128, height=128)
+    with running(slow):
+        until(lambda: slow._publisher.behind >= slow._most_behind)
+        until(lambda: slow.engine.is_idle)
+        assert slow._publisher.behind < slow._most_behind + 16
+        assert len(slow.executions) < len(ids)
+        assert job_in(connection, long, *JobState).state is JobState.QUEUED
+        opened.set()
+        job_in(connection, long, JobState.RUNNING)
+        opened.clear()
+        until(lambda: slow._publisher.behind)
+        slow.request_stop(signal.SIGTERM, None)
+        assert job_in(connection, long, JobState.QUEUED)
+        assert slow._publisher.behind
+        opened.set()

@@ -1,6 +1,8 @@
 """What one worker began, another one finishes."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -9,11 +11,13 @@ from rq.job import Job
 
 from contract.checkpoints import checkpoint_key, steps_done
 from contract.job import JobState
+from contract.request import JobRequest
 from tests.reference import Wish, develop
 from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
 from tests.worker.test_batch_worker import assert_same_picture, pixels
 from worker.batch_worker import BatchWorker
+from worker.development import Development
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
 
@@ -132,3 +136,16 @@ def test_the_bound_on_bytes_keeps_the_oldest_jobs(
     before = steps_done(connection, old)
     until(lambda: steps_done(connection, old) > before)
     assert steps_done(connection, new) == 0
+
+
+def test_new_jobs_cost_no_more_checkpoints_than_may_be(worker: BatchWorker) -> None:
+    checkpointer = worker._checkpointer
+    now = time.perf_counter()
+    checkpointer._taken_at, checkpointer._next_at = now - 1, now + 100
+    new = Development("new", JobRequest(prompt="a", model="tiny", seed=1, width=64, height=64))
+    new.fingerprint = b"mark"
+    jobs: Any = {"new": (None, new)}
+    checkpointer._taken_s = 0.001
+    assert checkpointer._is_time(jobs)
+    checkpointer._taken_s = 0.02  # so that one each 2 s is a hundredth
+    assert not checkpointer._is_time(jobs)

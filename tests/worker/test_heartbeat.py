@@ -11,7 +11,7 @@ from contract.job import JobState
 from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
 from worker.batch_worker import BatchWorker
-from worker.heartbeat import MAINTENANCE_INTERVAL_S
+from worker.sweeper import MAINTENANCE_INTERVAL_S
 
 
 def test_a_record_that_expired_in_an_outage_comes_back_whole(

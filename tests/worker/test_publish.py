@@ -1,6 +1,6 @@
 """What is finished waits for a Redis that cannot take it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
@@ -8,8 +8,9 @@ from redis import Redis
 from rq.job import Job
 
 from contract.job import JobState, read_job
+from contract.pictures.redis_store import RedisStore
 from tests.waiting import job_in, until
-from tests.worker.conftest import Ask
+from tests.worker.conftest import Ask, running
 from worker.batch_worker import BatchWorker
 
 
@@ -51,3 +52,28 @@ def test_a_picture_waits_for_a_redis_that_cannot_be_written_to(
     assert job_in(connection, job_id).state is JobState.SUCCEEDED
     assert connection.xlen(f"rq:results:{job_id}") == 1
     assert connection.hget(Job.key_for(job_id), "done_by") is not None
+
+
+def test_pictures_that_may_have_expired_before_the_last_one_are_stored_again(
+    make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
+) -> None:
+    worker = make_worker()
+    worker._publisher._lifetime_s = 0.0  # so that any pause is a long one
+    storeroom = worker._publisher._storeroom
+    put = storeroom.put
+
+    def forgetful(content: bytes, siblings: Sequence[str] = ()) -> str:
+        """What was stored before is gone, until it is stored a second time."""
+        digest = put(content, siblings)
+        if digest not in seen:
+            connection.delete(f"darkroom:picture:{digest}")
+        seen.append(digest)
+        return digest
+
+    seen: list[str] = []
+    storeroom.put = forgetful  # type: ignore[method-assign]
+    with running(worker):
+        record = job_in(connection, ask(images=3, steps=2))
+    assert record.result is not None
+    store = RedisStore(connection, 600)
+    assert all(store.get(image.sha256) for image in record.result.images)

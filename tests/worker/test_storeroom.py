@@ -192,3 +192,22 @@ def test_a_worker_that_stops_leaves_to_others_what_its_store_did_not_take(
     folder.with_name("away").rename(folder)
     with running(make_worker()):
         assert job_in(connection, job_id).state is JobState.SUCCEEDED
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_store_that_hangs_keeps_a_few_threads_and_no_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storeroom, "ANSWER_S", 0.01)
+    monkeypatch.setattr(storeroom, "MOST_HUNG", 3)
+    store, opened = Flaky(0), Event()
+    monkeypatch.setattr(store, "renew", lambda digests: opened.wait(60))
+    room = Storeroom(store, Event())
+    with pytest.raises(StoreUnavailable):
+        room.put(b"a")
+    assert store.attempts == 3
+    opened.set()
+    for thread in room._hung:
+        thread.join(60)
+    monkeypatch.setattr(storeroom, "ANSWER_S", 60)
+    assert room.put(b"b") == "b"

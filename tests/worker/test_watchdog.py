@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
 from redis import Redis
 
 from contract.job import JobState
@@ -18,18 +19,24 @@ HANGING = """
 from threading import Event
 import worker.main
 from worker.engine.model import Model
+from worker.intake import Intake
 
-Model.predict = lambda *arguments: Event().wait()
+def hang(*arguments):
+    Event().wait()
+
+{hanging} = hang
 worker.main.run_worker(worker.main.WorkerSettings())
 """
 
 
+@pytest.mark.parametrize("hanging", ["Model.predict", "Intake.join_ready"])
 def test_a_step_that_hangs_ends_the_worker_and_the_job_goes_on_elsewhere(
     make_worker: Callable[[], BatchWorker],
     ask: Ask,
     connection: Redis,
     redis_url: str,
     settings: WorkerSettings,
+    hanging: str,
 ) -> None:
     job_id = ask()
     environment = os.environ | {
@@ -39,7 +46,9 @@ def test_a_step_that_hangs_ends_the_worker_and_the_job_goes_on_elsewhere(
         "DARKROOM_METRICS_PORT": "0",
         "DARKROOM_STEP_TIMEOUT_S": "0.5",
     }
-    hung = subprocess.run([sys.executable, "-c", HANGING], env=environment, timeout=60)
+    hung = subprocess.run(
+        [sys.executable, "-c", HANGING.format(hanging=hanging)], env=environment, timeout=60
+    )
     assert hung.returncode == EXIT_CODE
     with running(make_worker()):
         assert job_in(connection, job_id).state is JobState.SUCCEEDED

@@ -13,11 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from worker.engine.fingerprint import code_fingerprint
 from worker.engine.model import Model
 from worker.engine.sampler import SamplerTable
-
-VERSION = 1
-"""Changes whenever a step would compute something else from the same state."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +59,7 @@ def read_checkpoint(content: bytes, fingerprint: bytes) -> Checkpoint | None:
 
 def fingerprint_of(model: Model, table: SamplerTable) -> bytes:
     """Names all that the steps of a picture follow from, but for its own request."""
-    digest = hashlib.sha256(f"{VERSION} {model.fingerprint} {model.dtype}".encode())
+    made_by = f"{code_fingerprint()} {model.fingerprint} {model.dtype} {model.device.type}"
+    digest = hashlib.sha256(made_by.encode())
     digest.update(table.program(torch.device("cpu")).numpy().tobytes())
     return digest.digest()

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterator
 
 import numpy as np
 import torch
@@ -52,7 +52,13 @@ class Engine:
         return self.load < self.budget.native_rows
 
     def add(self, picture: Picture) -> None:
-        """The picture joins between two of the coming steps, in the order of its arrival."""
+        """The picture joins between two of the coming steps, in the order of its arrival.
+
+        Raises:
+            ValueError: one of this key is here already, and nobody could tell the two apart.
+        """
+        if any(picture.key == each.key for each in self._pictures()):
+            raise ValueError(f"{picture.key} is being developed already")
         shape = self.model.shape(picture.width, picture.height)
         self._waiting.setdefault(shape, deque()).append(picture)
 
@@ -201,6 +207,13 @@ class Engine:
 
     def _rows(self) -> list[Row]:
         return [row for batch in self._batches.values() for row in batch.rows]
+
+    def _pictures(self) -> Iterator[Picture]:
+        """All that are here, waiting or running."""
+        yield from (row.picture for row in self._rows())
+        yield from (row.picture for row in self._arrived_done)
+        for queue in self._waiting.values():
+            yield from queue
 
     def _cost(self, picture: Picture) -> float:
         shape = self.model.shape(picture.width, picture.height)

@@ -1,0 +1,39 @@
+from collections.abc import Callable
+from threading import Event
+
+import pytest
+from redis import Redis
+from rq import Queue
+
+import worker.sweeper
+from contract.job import JobState
+from tests.waiting import LIMIT_S, job_in, until
+from tests.worker.conftest import Ask, running
+from worker.batch_worker import BatchWorker
+
+
+def test_a_sweep_that_takes_long_does_not_hold_up_the_heartbeat(
+    make_worker: Callable[[], BatchWorker],
+    ask: Ask,
+    connection: Redis,
+    jobs: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sweeps, swept = Event(), Event()
+
+    def slow(queue: Queue) -> list[str]:
+        sweeps.set()
+        swept.wait(LIMIT_S)
+        return []
+
+    monkeypatch.setattr(worker.sweeper, "sweep", slow)
+    job_id = ask(steps=150, images=4)
+    with running(make_worker()) as busy:
+        assert sweeps.wait(LIMIT_S)
+        job_in(connection, job_id, JobState.RUNNING)
+        [execution] = until(lambda: list(busy.executions.values()))
+        leases = f"darkroom:leases:{jobs.name}"
+        connection.zadd(leases, {execution.composite_key: 1}, xx=True)
+        until(lambda: (connection.zscore(leases, execution.composite_key) or 0) > 1)
+        swept.set()
+        job_in(connection, job_id)
