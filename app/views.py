@@ -22,8 +22,8 @@ REQUEST_EXAMPLE = {
     "images": 1,
     "model": "starter",
     "seed": 1,
-    "width": 64,
-    "height": 64,
+    "width": 128,
+    "height": 128,
 }
 ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
 DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
@@ -57,8 +57,8 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
             "sha256": DIGEST_EXAMPLE,
             "seed": 1,
             "bytes": 4601,
-            "width": 64,
-            "height": 64,
+            "width": 128,
+            "height": 128,
             "media_type": PNG,
         }
     ],
@@ -84,8 +84,8 @@ MODELS_EXAMPLE = {
     "models": [
         {
             "id": "starter",
-            "width": 64,
-            "height": 64,
+            "width": 128,
+            "height": 128,
             "min_side": 16,
             "max_side": 128,
             "side_multiple": 8,

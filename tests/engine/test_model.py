@@ -52,8 +52,8 @@ def test_a_model_knows_its_shapes(tiny: Model, starter: Model) -> None:
     assert tiny.token_limit == 77
     assert tiny.shape(width=96, height=64) == (8, 12)
     assert starter.name == STARTER.name
-    assert starter.vae_scale_factor == 4
-    assert starter.native_size == (64, 64)
+    assert starter.vae_scale_factor == 8
+    assert starter.native_size == (128, 128)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
