@@ -105,7 +105,6 @@ class BatchWorker(BaseWorker):
             connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
         )
         self._watchdog = Watchdog(settings.step_timeout_s)
-        self._sweeper = Sweeper(queue)
         self._most_behind = 2 * math.ceil(engine.budget.native_rows)
         self._heartbeat = Heartbeat(
             self,
@@ -115,6 +114,7 @@ class BatchWorker(BaseWorker):
             self._was_lost,
             self._watchdog,
         )
+        self._sweeper = Sweeper(queue, lambda: self._heartbeat.is_regular)
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Works until a signal or RQ's `shutdown` command, then gives back what is not done.

@@ -20,6 +20,7 @@ from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, announce
 from worker.watchdog import Watchdog
 
 INTERVAL_S = 1.0
+REGULAR_S = 3.0  # far below what a lease lasts
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Heartbeat:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
         self._healthy = True
+        self._beaten_at = float("-inf")
         self.is_suspended = False
         """Whether `rq suspend` asks all workers to take no more jobs."""
 
@@ -53,6 +55,12 @@ class Heartbeat:
         """The first beat comes before anything else, so that a suspension holds from the start."""
         self._attempt()
         self._thread.start()
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the last beat is not long ago: after an outage of Redis a beat has to come before
+        a sweep, so that the sweep knows of it."""
+        return time.monotonic() - self._beaten_at < REGULAR_S
 
     def stop(self) -> None:
         """Ends the thread: a dead worker must not be registered again."""
@@ -106,6 +114,7 @@ class Heartbeat:
 
     def _keep_leases(self, executions: Sequence[Execution]) -> None:
         lost = set(leases.renew(self._queue, executions))
+        self._beaten_at = time.monotonic()
         for execution in executions:
             if execution.id in lost and execution.id in self._worker.executions:
                 self._lost(execution)

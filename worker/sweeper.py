@@ -3,6 +3,7 @@ slow Redis, the heartbeat does not wait for it."""
 
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread
 
@@ -24,8 +25,13 @@ class Sweeper:
     """Every three seconds what dead workers left behind goes back into the queue, and now and then
     RQ's own sweep is run."""
 
-    def __init__(self, queue: Queue):
+    def __init__(self, queue: Queue, is_due: Callable[[], bool]):
+        """
+        Args:
+            is_due: whether leases that have run out tell of dead workers, and not of an outage.
+        """
         self._queue = queue
+        self._is_due = is_due
         self._stop = Event()
         self._thread = Thread(target=self._run, name="sweeper", daemon=True)
         self._maintained_at = float("-inf")
@@ -40,14 +46,18 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                for job_id in sweep(self._queue):
-                    logger.info("job %s is back in the queue", job_id)
-                self._maintain()
+                if self._is_due():
+                    self._sweep()
             except redis.RedisError as error:
                 logger.debug("no sweep: %s", error)  # the heartbeat says that Redis is away
             except Exception:
                 logger.exception("no sweep")
             self._stop.wait(INTERVAL_S)
+
+    def _sweep(self) -> None:
+        for job_id in sweep(self._queue):
+            logger.info("job %s is back in the queue", job_id)
+        self._maintain()
 
     def _maintain(self) -> None:
         """RQ's sweep, by one worker at a time. Its own lock would outlive a sweep that failed or

@@ -169,15 +169,29 @@ def test_run_brings_everything_up_and_takes_it_down(tmp_path: Path) -> None:
         httpx.get(f"{url}/healthz")
 
 
+@pytest.fixture
+def heed() -> Iterator[Callable[[signal.Signals], None]]:
+    """Lets processes heed a signal that whoever runs the tests may have let them ignore."""
+    before: dict[signal.Signals, object] = {}
+
+    def heed(number: signal.Signals) -> None:
+        before[number] = signal.signal(number, signal.SIG_DFL)
+
+    yield heed
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def signal_the_group(number: signal.Signals) -> Ending:
     return lambda running: os.killpg(running.pid, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_signal_to_the_whole_group_ends_run_in_order(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, heed: Callable[[signal.Signals], None]
 ) -> None:
     """Redis goes last: work that was begun is put back into it."""
+    heed(signal.SIGHUP)
     host, port = "127.0.0.2", free_port()
     environment = {
         "DARKROOM_HOST": host,

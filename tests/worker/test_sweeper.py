@@ -5,6 +5,7 @@ import pytest
 from redis import Redis
 from rq import Queue
 
+import worker.heartbeat
 import worker.sweeper
 from contract.job import JobState
 from tests.waiting import LIMIT_S, job_in, until
@@ -37,3 +38,20 @@ def test_a_sweep_that_takes_long_does_not_hold_up_the_heartbeat(
         until(lambda: (connection.zscore(leases, execution.composite_key) or 0) > 1)
         swept.set()
         job_in(connection, job_id)
+
+
+def test_nobody_sweeps_while_the_heartbeat_is_irregular(
+    make_worker: Callable[[], BatchWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an outage of Redis, when the leases of the living have run out as well."""
+    sweeps: list[Queue] = []
+    monkeypatch.setattr(worker.sweeper, "sweep", lambda queue: sweeps.append(queue) or [])
+    monkeypatch.setattr(worker.sweeper, "INTERVAL_S", 0.01)
+    idle = make_worker()
+    with running(idle):
+        until(lambda: sweeps)
+        monkeypatch.setattr(worker.heartbeat, "REGULAR_S", 0.0)
+        until(lambda: not idle._heartbeat.is_regular)
+        thread, seen = idle._sweeper._thread, len(sweeps)
+        thread.join(0.5)
+        assert len(sweeps) <= seen + 1  # one may have been under way
