@@ -48,12 +48,12 @@ class Callers:
     def __init__(self, url: str):
         self._url = url
         self._stop, self._stop_asking = Event(), Event()
-        self._pool = ThreadPoolExecutor(CALLERS + 1)
-        self._asking: Future[None] = self._pool.submit(self._ask)
-        self._calling = [self._pool.submit(self._call, seed) for seed in range(CALLERS)]
         self.calls: list[Call] = []
         self.readiness: list[tuple[int, int]] = []
         """Each answer of /readyz: its status and how many workers it names."""
+        self._pool = ThreadPoolExecutor(CALLERS + 1)
+        self._asking: Future[None] = self._pool.submit(self._ask)
+        self._calling = [self._pool.submit(self._call, seed) for seed in range(CALLERS)]
 
     def finish(self) -> None:
         """Lets the jobs that are under way end, and raises what went wrong."""
