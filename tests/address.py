@@ -45,8 +45,8 @@ class Address:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for each in (self._listener, *self._sockets):
-            _hang_up(each)
+        _hang_up(self._listener)
+        self.hang_up()
 
     def _accept(self) -> None:
         with suppress(OSError):  # the end

@@ -49,15 +49,11 @@ def weights_table(models: Path) -> str:
     """A row for each file of weights that is shipped: its size and its SHA-256."""
     lines = ["| file | MB | SHA-256 |", "|---|---|---|"]
     for folder in ("starter", "judge"):
-        for file in sorted((models / folder).rglob("*.safetensors")):
+        for file in parts.weights_of(models / folder):
             content = file.read_bytes()
             name = file.relative_to(models).as_posix()
             lines.append(f"| {name} | {len(content) / 1e6:.1f} | `{digest(content)}` |")
     return "\n".join(lines)
-
-
-def weights_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
 
 
 def source_table() -> list[str]:

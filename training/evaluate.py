@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from training import data
-from training.card import weights_bytes, write_card
+from training.card import write_card
 from training.clip import Clip, embed_pictures, embed_texts, load_clip, retrieval
 from training.data import PictureSet, to_uint8
 from training.device import choose_device
@@ -25,6 +25,7 @@ from training.files import write_whole
 from training.gallery import Asked, Gallery
 from training.latents import plan
 from training.neighbours import nearest
+from training.parts import weights_bytes
 from training.recipe import Recipe
 from training.recipes import FULL
 from training.score import Score, score

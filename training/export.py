@@ -3,15 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import diffusers
+import torch
 from diffusers import StableDiffusionPipeline
 
 from training.diffusion import scheduler_config
 from training.files import write_folder
-from training.parts import reading
+from training.parts import reading, weights_bytes
 from training.recipe import Recipe
 
+LABELS = "labels.txt"
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "_diffusers_version": diffusers.__version__,
@@ -50,7 +53,21 @@ def export_pipeline(recipe: Recipe, parts: Path, folder: Path) -> int:
             StableDiffusionPipeline.from_pretrained(str(beside), local_files_only=True)
 
     write_folder(folder, fill)
-    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    return weights_bytes(folder)
+
+
+def load_pipeline(folder: Path) -> tuple[Any, list[str]]:
+    """The exported pipeline in float32 on the CPU, and the labels that it was taught.
+
+    Raises:
+        TrainingError: the folder is missing or damaged.
+    """
+    with reading(folder):
+        pipeline: Any = StableDiffusionPipeline.from_pretrained(
+            str(folder), local_files_only=True, dtype=torch.float32
+        )
+        labels = (folder / LABELS).read_text(encoding="utf-8").splitlines()
+    return pipeline, labels
 
 
 def _copy_parts(recipe: Recipe, parts: Path, folder: Path) -> None:
@@ -60,7 +77,7 @@ def _copy_parts(recipe: Recipe, parts: Path, folder: Path) -> None:
         folder / "scheduler" / "scheduler_config.json", scheduler_config(recipe.unet.schedule)
     )
     _write_json(folder / "model_index.json", MODEL_INDEX)
-    shutil.copy2(parts / "unet" / "labels.txt", folder / "labels.txt")
+    shutil.copy2(parts / "unet" / LABELS, folder / LABELS)
 
 
 def _keep_others(old: Path, new: Path) -> None:

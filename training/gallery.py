@@ -4,15 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.parts import reading
+from training.export import load_pipeline
 
 BATCH = 16
 TIMED_STEPS, TIMED_GUIDANCE = 20, 5.0
@@ -32,11 +30,7 @@ class Gallery:
     """A pipeline folder, loaded unchanged."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        with reading(folder):
-            pipeline: Any = StableDiffusionPipeline.from_pretrained(
-                str(folder), local_files_only=True, dtype=torch.float32
-            )
-            self.labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+        pipeline, self.labels = load_pipeline(folder)
         self.pipeline = pipeline.to(device)
         self.pipeline.set_progress_bar_config(disable=True)
 

@@ -70,10 +70,18 @@ def read_note(folder: Path) -> Finished:
         ) from error
 
 
+def weights_of(folder: Path) -> list[Path]:
+    """The files of weights in a folder and below it, always in the same order."""
+    return sorted(folder.rglob("*.safetensors"))
+
+
+def weights_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in weights_of(folder))
+
+
 def weights_digest(folder: Path) -> str:
     """SHA-256 of a part's weights, whichever machine and run made them."""
-    files = sorted(folder.rglob("*.safetensors"))
-    return digest(b"".join(file.read_bytes() for file in files))
+    return digest(b"".join(file.read_bytes() for file in weights_of(folder)))
 
 
 @contextmanager

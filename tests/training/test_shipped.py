@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from training.card import STAGES, stage_table, weights_bytes, weights_table
+from training.card import STAGES, stage_table, weights_table
 from training.clip import load_clip
 from training.evaluate import FIRST_LABELS
 from training.gallery import Asked, Gallery
+from training.parts import weights_bytes
 from training.score import ranks
 from training.sources import LABELS, SETS
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor
 
 from training.clip import Clip, load_clip
+from training.export import load_pipeline
 from training.lecture.grid import Pictures
-from training.parts import reading
 from training.vae import decode, encode, load_vae
 
 Prompts = Sequence[str] | Tensor
@@ -41,13 +41,8 @@ class Studio:
 
     def __init__(self, models: Path) -> None:
         self._models = models
-        with reading(models / "starter"):
-            self._pipeline: Any = StableDiffusionPipeline.from_pretrained(
-                str(models / "starter"), local_files_only=True, dtype=torch.float32
-            )
-            labels = (models / "starter" / "labels.txt").read_text(encoding="utf-8")
+        self._pipeline, self.labels = load_pipeline(models / "starter")
         self.config: Any = self._pipeline.scheduler.config
-        self.labels = labels.splitlines()
 
     @cached_property
     def judge(self) -> Clip:
