@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from contract.connections import pause_s
 from contract.errors import StoreUnavailable
@@ -34,6 +34,7 @@ class Storeroom:
         self._failing_since = 0.0
         self._failed_at = float("-inf")
         self._hung: list[Thread] = []
+        self._hung_lock = Lock()
 
     def put(self, content: bytes, siblings: Sequence[str] = ()) -> str:
         """Keeps the bytes and returns their digest.
@@ -70,15 +71,17 @@ class Storeroom:
             except Exception as error:
                 outcome.put(error)
 
-        self._hung = [thread for thread in self._hung if thread.is_alive()]
-        if len(self._hung) >= MOST_HUNG:
-            raise StoreUnavailable("The picture store hangs.")
+        with self._hung_lock:
+            self._hung = [thread for thread in self._hung if thread.is_alive()]
+            if len(self._hung) >= MOST_HUNG:
+                raise StoreUnavailable("The picture store hangs.")
         thread = Thread(target=attempt, name="put", daemon=True)
         thread.start()
         try:
             came = outcome.get(timeout=ANSWER_S)
         except Empty:
-            self._hung.append(thread)
+            with self._hung_lock:
+                self._hung.append(thread)
             raise StoreUnavailable("The picture store does not answer.") from None
         if isinstance(came, Exception):
             raise came
