@@ -20,6 +20,7 @@ STAGES = {
     "clip": "parts/clip",
     "judge": "judge",
     "unet": "parts/unet",
+    "refined": "parts/refined",
 }
 
 

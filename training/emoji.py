@@ -25,6 +25,12 @@ NPM_TIMEOUT_S = 300
 VARIATION_SELECTOR = "fe0f"
 PLAIN_SIGNS = str.maketrans({"\u2019": "'", "\u201c": None, "\u201d": None})
 """Curly quotation marks: labels are written as a keyboard writes them."""
+FIRST_LABELS = Path(__file__).with_name("first_labels.txt")
+
+
+def first_labels() -> list[str]:
+    """What the first checkpoint of this project could draw."""
+    return FIRST_LABELS.read_text(encoding="utf-8").splitlines()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from training.card import write_card
 from training.clip import Clip, embed_pictures, embed_texts, load_clip, retrieval
 from training.data import PictureSet, to_uint8
 from training.device import choose_device
+from training.emoji import first_labels
 from training.errors import TrainingError
 from training.files import write_whole
 from training.gallery import Asked, Gallery
@@ -33,7 +34,6 @@ from training.sheet import save_sheet
 from training.texts import taught
 from training.vae import decode, encode, load_vae, psnr
 
-FIRST_LABELS = Path(__file__).with_name("first_labels.txt")
 ASKED = Asked(steps=30, guidance=5.0, seed=0)
 MANY = 1000
 SHOWN = 64
@@ -83,7 +83,7 @@ def evaluate(
     judge = load_clip(models / "judge", device)
     on_cpu = Gallery(models / "starter", torch.device("cpu"))
     best, worst = _reconstruction(recipe, pictures, models, sheets)
-    first = FIRST_LABELS.read_text(encoding="utf-8").splitlines()
+    first = first_labels()
     many = some_labels(gallery.labels, MANY)
     drawn_first, drawn_many = gallery.draw(first, asked), gallery.draw(many, asked)
     _contact_sheets(gallery, asked, sheets, _captions(recipe, pictures))

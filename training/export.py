@@ -30,8 +30,8 @@ MODEL_INDEX = {
 }
 PARTS = {
     "tokenizer": "tokenizer",
-    "text_encoder": "unet/text_encoder",
-    "unet": "unet/unet",
+    "text_encoder": "refined/text_encoder",
+    "unet": "refined/unet",
     "vae": "vae",
 }
 """The pipeline's folders, and where the stages left them."""
@@ -77,7 +77,7 @@ def _copy_parts(recipe: Recipe, parts: Path, folder: Path) -> None:
         folder / "scheduler" / "scheduler_config.json", scheduler_config(recipe.unet.schedule)
     )
     _write_json(folder / "model_index.json", MODEL_INDEX)
-    shutil.copy2(parts / "unet" / LABELS, folder / LABELS)
+    shutil.copy2(parts / "refined" / LABELS, folder / LABELS)
 
 
 def _keep_others(old: Path, new: Path) -> None:

@@ -205,6 +205,14 @@ class UnetRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class RefiningRecipe:
+    """The finished U-Net learns on from a lower rate, and sees what matters most more often."""
+
+    optimisation: Optimisation
+    favoured: int = 4  # times as often as any other comes each label of first_labels.txt
+
+
+@dataclass(frozen=True, slots=True)
 class LookRecipe:
     """What the U-Net draws now and then while it learns; no result depends on it."""
 
@@ -234,6 +242,7 @@ class Recipe:
     clip: ClipRecipe
     judge: ClipRecipe
     unet: UnetRecipe
+    refining: RefiningRecipe
     look: LookRecipe = field(default_factory=LookRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 

@@ -11,6 +11,7 @@ from training.recipe import (
     Optimisation,
     PictureEncoderRecipe,
     Recipe,
+    RefiningRecipe,
     TextEncoderRecipe,
     TokenizerRecipe,
     UnetRecipe,
@@ -46,6 +47,16 @@ FULL = Recipe(
             ema_decay=0.9995,
         )
     ),
+    refining=RefiningRecipe(
+        Optimisation(
+            steps=5000,
+            batch=32,
+            learning_rate=4e-4,
+            decay_from=0.3,
+            decay="linear",
+            ema_decay=0.999,
+        )
+    ),
 )
 
 TINY_VAE = VaeRecipe(
@@ -77,6 +88,7 @@ TINY = Recipe(
         heads=2,
         norm_groups=4,
     ),
+    refining=RefiningRecipe(Optimisation(steps=4, batch=4, learning_rate=1e-3, warmup_steps=1)),
     look=LookRecipe(pictures=4, steps=2),
     loop=LoopRecipe(log_steps=1, look_steps=2),
 )

@@ -1,7 +1,7 @@
 """The stages in their order: what each needs, what it makes, and when it need not run again."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,12 +13,13 @@ from training import data, parts
 from training.clip import load_clip, save_clip
 from training.contrast import ClipStage
 from training.data import PictureSet
+from training.emoji import first_labels
 from training.errors import Interrupted, TrainingError
 from training.export import export_pipeline
 from training.latents import Source, load_latents, make_latents, plan, save_latents
 from training.loop import Ending, Stage, train
 from training.order import stage_seed
-from training.recipe import ClipRecipe, Optimisation, VaeRecipe, fingerprint
+from training.recipe import ClipRecipe, Optimisation, UnetRecipe, VaeRecipe, fingerprint
 from training.tokenizer import build_tokenizer, corpus, learn_merges, load_tokenizer, save_tokenizer
 from training.unet import Painter, UnetStage, build_unet
 from training.vae import VaeStage, encode, load_vae, normalise_latents
@@ -101,32 +102,51 @@ def train_unet(shop: Workshop) -> bool:
     folder, mark = shop.parts / "unet", shop.unet_mark
     if parts.finished(folder, mark):
         return _say("unet: done before.")
-    stage = _unet_stage(shop)
+    stage = _unet_stage(shop, "unet", shop.recipe.unet)
     ending = _train(shop, stage, shop.recipe.unet.optimisation, mark)
     if ending.is_finished:
         _publish(folder, "unet", mark, ending, stage.save)
     return ending.is_finished
 
 
-def _unet_stage(shop: Workshop) -> UnetStage:
+def refine_unet(shop: Workshop) -> bool:
+    """A second wave of the learning rate, as in SGDR (Loshchilov & Hutter 2017), in which the
+    labels of the first checkpoint come more often."""
+    folder, mark, recipe = shop.parts / "refined", shop.refined_mark, shop.recipe.refining
+    if parts.finished(folder, mark):
+        return _say("refined: done before.")
+    _require(shop, unet=shop.unet_mark)
+    stage = _unet_stage(
+        shop, "refined", replace(shop.recipe.unet, optimisation=recipe.optimisation)
+    )
+    stage.go_on_from(shop.parts / "unet")
+    stage.favour(first_labels(), recipe.favoured)
+    ending = _train(shop, stage, recipe.optimisation, mark)
+    if ending.is_finished:
+        _publish(folder, "refined", mark, ending, stage.save)
+    return ending.is_finished
+
+
+def _unet_stage(shop: Workshop, name: str, recipe: UnetRecipe) -> UnetStage:
     _require(
         shop,
         vae=shop.vae_mark("vae", shop.recipe.vae),
         clip=shop.clip_mark("clip", shop.recipe.clip),
     )
-    recipe, pictures = shop.recipe.unet, shop.pictures()
+    pictures = shop.pictures()
     vae, clip = (
         load_vae(shop.parts / "vae", shop.device),
         load_clip(shop.parts / "clip", shop.device),
     )
     sources = plan(pictures, recipe)
     latents = _latents(shop, vae, pictures, sources)
-    torch.manual_seed(stage_seed(shop.seed, "unet"))
+    torch.manual_seed(stage_seed(shop.seed, name))
     width, (_, channels, size, _) = clip.text.config.hidden_size, latents.shape
     unet = build_unet(recipe, channels, size, width).to(shop.device)
     painter = Painter(clip.tokenizer, clip.text, unet, vae, recipe)
     judge = shop.models / "judge"
     return UnetStage(
+        name,
         recipe,
         shop.recipe.look,
         painter,
@@ -164,6 +184,7 @@ def export(shop: Workshop) -> bool:
         tokenizer=shop.tokenizer_mark,
         vae=shop.vae_mark("vae", shop.recipe.vae),
         unet=shop.unet_mark,
+        refined=shop.refined_mark,
     )
     size = export_pipeline(shop.recipe, shop.parts, shop.models / "starter")
     return _say(f"export: {shop.models / 'starter'} holds {size / 1e6:.1f} MB of weights.")
@@ -208,6 +229,7 @@ STAGES: Mapping[str, Callable[[Workshop], bool]] = {
     "clip": train_clip,
     "judge": train_judge,
     "unet": train_unet,
+    "refined": refine_unet,
     "export": export,
 }
 """In their order. Each says whether it is finished; an unfinished one goes on at the next run."""

@@ -5,7 +5,7 @@ to predict v. One prompt in ten is empty, so that the same U-Net can be asked wi
 which classifier-free guidance needs (Ho & Salimans 2022, algorithm 1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from training.latents import Source, choices_of, choose
 from training.loop import Loss
 from training.optimiser import Trained
 from training.order import Draw
-from training.parts import save_half
+from training.parts import reading, save_half
 from training.recipe import LookRecipe, UnetRecipe
 from training.sheet import save_sheet
 from training.texts import Captioner
@@ -91,10 +91,9 @@ class Painter:
 class UnetStage:
     """Learns from cached latents; the text encoder goes along slowly, or stays as CLIP left it."""
 
-    name = "unet"
-
     def __init__(
         self,
+        name: str,
         recipe: UnetRecipe,
         look: LookRecipe,
         painter: Painter,
@@ -103,7 +102,7 @@ class UnetStage:
         latents: Tensor,
         judge: Clip | None = None,
     ) -> None:
-        self.recipe, self.look_recipe, self.painter = recipe, look, painter
+        self.name, self.recipe, self.look_recipe, self.painter = name, recipe, look, painter
         self.concepts, self.judge = concepts, judge
         self.device = painter.unet.device
         use_plain_attention(painter.unet, painter.text_encoder)
@@ -111,11 +110,37 @@ class UnetStage:
         painter.text_encoder.requires_grad_(recipe.text_rate > 0)
         self.sources, self.latents = sources, latents
         self.choices = choices_of(sources)
+        self.drawn = self.choices
         self.captioner = Captioner(concepts, recipe.texts)
         self.schedule = scaled_linear(recipe.schedule)
         self.weights = loss_weights(
             self.schedule.signal_to_noise, recipe.most_snr, recipe.least_snr
         )
+
+    def favour(self, labels: Collection[str], times: int) -> None:
+        """Each of these concepts comes so many times as often as any other."""
+        favoured = [
+            choices
+            for label, choices in zip(self.labels(), self.choices, strict=True)
+            if label in labels
+        ]
+        self.drawn = self.choices + favoured * (times - 1)
+
+    def go_on_from(self, folder: Path) -> None:
+        """Takes the weights that `save` wrote.
+
+        Raises:
+            TrainingError: the folder is damaged.
+        """
+        with reading(folder):
+            unet = UNet2DConditionModel.from_pretrained(
+                str(folder / "unet"), local_files_only=True, torch_dtype=torch.float32
+            )
+            text = CLIPTextModel.from_pretrained(
+                str(folder / "text_encoder"), local_files_only=True, dtype=torch.float32
+            )
+            self.painter.unet.load_state_dict(unet.state_dict())
+            self.painter.text_encoder.load_state_dict(text.state_dict())
 
     def trained(self) -> list[Trained]:
         text = [Trained(self.painter.text_encoder, self.recipe.text_rate)]
@@ -160,8 +185,8 @@ class UnetStage:
         return [self.concepts[concept].label for concept in concepts]
 
     def _batch(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        rows = draw.rows(len(self.choices), self.recipe.optimisation.batch).tolist()
-        places = [choose(self.choices[row], draw, self.recipe) for row in rows]
+        rows = draw.rows(len(self.drawn), self.recipe.optimisation.batch).tolist()
+        places = [choose(self.drawn[row], draw, self.recipe) for row in rows]
         texts = self.captioner.texts([self.sources[place].shown for place in places], draw)
         empty = (draw.uniform(len(texts)) < self.recipe.empty_share).tolist()
         asked = ["" if none else text for text, none in zip(texts, empty, strict=True)]

@@ -48,6 +48,10 @@ class Workshop:
         clip = self.clip_mark("clip", self.recipe.clip)
         return fingerprint("unet", self.recipe.unet, vae, clip, self.seed)
 
+    @property
+    def refined_mark(self) -> str:
+        return fingerprint("refined", self.recipe.refining, self.unet_mark)
+
     def run(self, stage: str, optimisation: Optimisation, mark: str) -> Run:
         return Run(
             optimisation=optimisation,

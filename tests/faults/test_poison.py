@@ -35,11 +35,12 @@ def test_it_fails_after_three_workers_and_its_neighbours_end_well(
     assert record is not None
     assert record.error is not None
     assert record.error.code == "worker_lost"
-    assert fleet.crashed == STRIKES_UNTIL_ALONE + 1
+    starts = [event.kind for event in read_events(connection, poison)].count(EventKind.STARTED)
+    # One more where the first worker's checkpoint got away before its death: that was progress.
+    assert starts in (STRIKES_UNTIL_ALONE + 1, STRIKES_UNTIL_ALONE + 2)
+    assert fleet.crashed == starts
     for job_id in neighbours:
         found = read_job(connection, job_id)
         assert found is not None
         assert found.state is JobState.SUCCEEDED
         assert offences(read_events(connection, job_id)) == []
-    kinds = [event.kind for event in read_events(connection, poison)]
-    assert kinds.count(EventKind.STARTED) == STRIKES_UNTIL_ALONE + 1

@@ -32,9 +32,14 @@ def test_missing_models_are_one_sentence(
     assert "\n" not in said
 
 
+def test_the_page_shows_every_figure_and_the_file_that_draws_it() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"\(how-it-works/(\w+)\.png\)", page)) == set(FIGURES)
+    assert set(re.findall(r"training/lecture/(\w+)\.py\)", page)) >= set(FIGURES)
+
+
 def test_every_link_of_the_page_leads_somewhere() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert set(re.findall(r"\(how-it-works/(\w+)\.png\)", page)) <= set(FIGURES)
     for target in re.findall(r"\]\(([^)]+)\)", page):
         assert (PAGE.parent / target).exists(), target
 

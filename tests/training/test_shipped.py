@@ -9,7 +9,7 @@ import torch
 
 from training.card import STAGES, stage_table, weights_table
 from training.clip import load_clip
-from training.evaluate import FIRST_LABELS
+from training.emoji import first_labels
 from training.gallery import Asked, Gallery
 from training.parts import weights_bytes
 from training.score import ranks
@@ -55,7 +55,7 @@ def test_every_source_has_its_licence() -> None:
 
 
 def test_the_judge_knows_what_the_starter_draws(gallery: Gallery) -> None:
-    labels = FIRST_LABELS.read_text(encoding="utf-8").splitlines()
+    labels = first_labels()
     tried = labels[:: len(labels) // LABELS_TRIED][:LABELS_TRIED]
     others = [label for label in labels if label not in tried]
     drawn = gallery.draw(tried, ASKED)

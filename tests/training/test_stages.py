@@ -57,14 +57,14 @@ def test_a_finished_stage_says_which_recipe_made_it(trained: Path) -> None:
 def test_finished_stages_are_skipped(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["all", *options(trained)]) == 0
     said = capsys.readouterr().out
-    for stage in ("data", "tokenizer", "vae", "clip", "judge", "unet"):
+    for stage in ("data", "tokenizer", "vae", "clip", "judge", "unet", "refined"):
         assert f"{stage}: done before." in said
 
 
 def test_looks_and_logs_are_left_in_the_work_folder(trained: Path) -> None:
-    for stage in ("vae", "unet"):
+    for stage in ("vae", "unet", "refined"):
         assert len(list((trained / "work" / stage / "looks").glob("*.png"))) == 2
-    for stage in ("vae", "clip", "judge", "unet"):
+    for stage in ("vae", "clip", "judge", "unet", "refined"):
         assert list((trained / "work" / stage / "logs").glob("events.out.tfevents.*"))
 
 
@@ -98,6 +98,7 @@ def test_a_piece_ends_when_its_time_is_over(
     [
         ("clip", "run `python -m training tokenizer` first"),
         ("unet", "run `python -m training vae` first"),
+        ("refined", "run `python -m training unet` first"),
         ("export", "run `python -m training tokenizer` first"),
     ],
 )
@@ -141,6 +142,7 @@ def test_an_export_leaves_card_licences_and_pictures(copied: Path) -> None:
     [
         ("unet", "parts/vae/diffusion_pytorch_model.safetensors"),
         ("unet", "parts/clip/text_encoder/model.safetensors"),
+        ("refined", "parts/unet/unet/diffusion_pytorch_model.safetensors"),
         ("clip", "parts/tokenizer/tokenizer.json"),
         ("export", "parts/vae/diffusion_pytorch_model.safetensors"),
     ],
@@ -192,4 +194,6 @@ def test_the_work_folder_is_ignored_by_git(shop: Workshop) -> None:
 
 
 def test_stages_stand_in_the_order_of_the_lecture() -> None:
-    assert list(STAGES) == ["data", "tokenizer", "vae", "kl", "clip", "judge", "unet", "export"]
+    assert list(STAGES) == [
+        "data", "tokenizer", "vae", "kl", "clip", "judge", "unet", "refined", "export",
+    ]  # fmt: skip
