@@ -82,6 +82,11 @@ class Development:
         return done
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether `pictures` was called: before it nothing is known of what another worker did."""
+        return self._evaluations > 0
+
+    @property
     def is_given_up(self) -> bool:
         return self._given_up
 
@@ -142,10 +147,15 @@ class Development:
         self.ends[developed.key.n] = developed.end
 
     def share(self, running: dict[Hashable, float]) -> float:
-        """How far the whole job is, from 0 to 1, given how far its running pictures are."""
+        """How far the whole job is, from 0 to 1, given how far its running pictures are. Those that
+        wait for room are where another worker left them."""
         developed = self.request.images - len(self.undeveloped)
-        under_way = sum(running.get(key, 0.0) for key in self.undeveloped)
+        under_way = sum(running.get(key, self._left_at(key.n)) for key in self.undeveloped)
         return (developed + under_way) / self.request.images
+
+    def _left_at(self, n: int) -> float:
+        start = self._starts.get(n)
+        return start.step / self._evaluations if start is not None else 0.0
 
     def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
         """Notes that a picture is in the store. The last one brings the job's result."""

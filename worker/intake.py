@@ -146,9 +146,11 @@ class Intake:
         return claim, development
 
     def shares(self) -> dict[str, float]:
-        """How far each job is, from 0 to 1."""
+        """How far each job is that has joined, from 0 to 1."""
         running: dict[Hashable, float] = self._engine.progress()
-        return {job_id: job.share(running) for job_id, (_, job) in self.jobs.items()}
+        return {
+            job_id: job.share(running) for job_id, (_, job) in self.jobs.items() if job.has_pictures
+        }
 
     def close(self) -> None:
         """Asks for nothing more; what has been claimed already is among `jobs` then. Does not

@@ -1,7 +1,6 @@
 """Real worker processes on one queue, to be frozen, stopped and killed."""
 
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,16 +12,17 @@ from contract.job import JobState
 from contract.request import JobRequest
 from contract.workers import WorkerCard, live_workers
 from tests.checkpoints import build_checkpoint
-from tests.faults.fleet import environment_of, start_worker
+from tests.faults.fleet import environment_of
+from tests.faults.nursery import WorkerProcess
 from tests.waiting import job_in, until
 
 MODEL = "tiny"
 
-Workers = dict[str, subprocess.Popen[bytes]]
+Workers = dict[str, WorkerProcess]
 """By the names that they have in RQ's records, without the suffix."""
 
-Start = Callable[..., subprocess.Popen[bytes]]
-"""Starts a worker; takes its name, and what its environment has beside the usual."""
+Start = Callable[..., WorkerProcess]
+"""Starts a worker; takes its name, what its environment has beside the usual, and maybe `log`."""
 
 Ask = Callable[..., str]
 """Puts a job into the queue and returns its id; takes the fields of a `JobRequest`."""
@@ -35,10 +35,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(checkpoint: Path, redis_url: str, connection: Redis) -> Iterator[Start]:
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[WorkerProcess] = []
 
-    def begin(name: str, **environment: str) -> subprocess.Popen[bytes]:
-        process = start_worker(name, environment_of(redis_url, checkpoint) | environment)
+    def begin(name: str, log: Path | None = None, **environment: str) -> WorkerProcess:
+        everything = environment_of(redis_url, checkpoint) | environment
+        process = WorkerProcess(name, everything, log)
         processes.append(process)
         return process
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +12,8 @@ from redis import Redis
 
 from contract.leases import EXECUTION_FIELD
 from contract.workers import WorkerCard, live_workers
+from tests.faults.nursery import WorkerProcess
 
-ROOT = Path(__file__).parent.parent.parent
 READY_FOR_S = 2.0
 """A worker is killed only once it has been ready for this long."""
 FREEZE_S = 20.0
@@ -25,7 +23,7 @@ class Fleet:
     """Keeps `size` workers alive; each that dies is replaced by one of a new name."""
 
     def __init__(self, size: int, environment: Mapping[str, str], connection: Redis):
-        self._environment = os.environ | environment
+        self._environment = environment
         self._connection = connection
         self._started = 0
         self._ready_since: dict[str, float] = {}
@@ -33,7 +31,7 @@ class Fleet:
         self._thaw_at: dict[int, float] = {}  # by process id
         self.rows = 0  # of U-Net calls, by the dead; by all once they are stopped
         self.crashed = 0  # workers that ended without being told to, or not well
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.workers: dict[str, WorkerProcess] = {}
         self.size = size
 
     def tend(self) -> None:
@@ -115,21 +113,7 @@ class Fleet:
     def _start(self) -> None:
         self._started += 1
         name = f"w{self._started}"
-        self.workers[name] = start_worker(name, self._environment, subprocess.DEVNULL)
-
-
-def start_worker(
-    name: str, environment: Mapping[str, str], log: int | None = None
-) -> subprocess.Popen[bytes]:
-    """With the hooks that the environment asks for; `log` as subprocess takes it."""
-    command = [sys.executable, "-m", "tests.faults.hooked_worker", "--name", name]
-    return subprocess.Popen(
-        command,
-        env=os.environ | environment,
-        cwd=ROOT,
-        start_new_session=True,
-        stderr=log,
-    )
+        self.workers[name] = WorkerProcess(name, self._environment, Path(os.devnull))
 
 
 def rows_computed(worker: WorkerCard) -> int:

