@@ -79,6 +79,8 @@ def _known(error: redis.ResponseError) -> ServiceError | None:
         return QueueFull("Redis is out of memory; no new work is taken for now.")
     if isinstance(error, redis.ReadOnlyError) or refusal.startswith("READONLY"):
         return RedisUnavailable("Redis cannot be written to.")
+    if refusal.startswith(("BUSY ", "TRYAGAIN")):
+        return RedisUnavailable("Redis is busy with somebody's script.")
     # Its disk is full or failing, or too few replicas take part.
     if refusal.startswith(("MISCONF", "NOREPLICAS")):
         return RedisUnavailable("Redis cannot keep what is written to it.")

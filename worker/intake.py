@@ -198,7 +198,7 @@ class Intake:
             request = job_request(claim.job.kwargs)
             check(request, self._card)
             begun = self._begun(claim.job_id)
-            if claim.attempt == 1:
+            if not begun:  # what is begun is finished
                 require_in_time(claim.job.kwargs)
             return claim, Development(claim.job_id, request, begun)
         except DarkroomError as error:

@@ -33,6 +33,9 @@ PROGRESS_INTERVAL_S = 0.25
 PATIENCE_S = 60.0
 """How long a finished picture waits for a Redis that is away."""
 
+STOP_S = 1.5
+"""How long a stop lets pictures go to a slow store; what is not there then, another worker does."""
+
 Outcome = TypeVar("Outcome")
 
 logger = logging.getLogger(__name__)
@@ -96,6 +99,7 @@ class Publisher:
     def close(self) -> None:
         """Waits for what is being published. A Redis that is away is asked once more, and then no
         more for anything."""
+        self._storeroom.stop_by = time.perf_counter() + STOP_S
         self._closing.set()
         self._pool.shutdown()
         self._progress_pool.shutdown()
@@ -107,7 +111,9 @@ class Publisher:
 
     def _publish(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
-            if not development.is_given_up:
+            if time.perf_counter() > self._storeroom.stop_by:
+                self._could_not_store(claim, development, StoreUnavailable("The worker stops."))
+            elif not development.is_given_up:
                 self._store(claim, development, developed)
         finally:
             self._count(-1)

@@ -12,10 +12,14 @@ from contract.pictures.store import PictureStore, reason
 
 PATIENCE_S = 60.0
 """How long a store may fail until jobs fail for it. It counts from the first failure on, whichever
-picture met it: else what waits would become more and more while the store is away."""
+picture met it: else what waits would become more and more while the store is away. And it counts
+for each picture by itself, which may be the only one that the store does not take."""
 
 ANSWER_S = 15.0
 """How long one attempt may take."""
+
+LOOK_UP_S = 0.1
+"""How soon a wait for an answer notices that the worker stops."""
 
 MOST_HUNG = 16
 """Threads that a store may keep; with so many it is not asked until one of them comes back."""
@@ -31,6 +35,8 @@ class Storeroom:
     def __init__(self, store: PictureStore, closing: Event):
         self._store = store
         self._closing = closing
+        self.stop_by = float("inf")
+        """When a worker that stops waits for no store any more, by time.perf_counter()."""
         self._failing_since = 0.0
         self._failed_at = float("-inf")
         self._hung: list[Thread] = []
@@ -46,12 +52,13 @@ class Storeroom:
         Raises:
             StoreUnavailable: the store has failed for PATIENCE_S, or fails while the worker stops.
         """
-        failures = 0
+        failures, failing_since = 0, float("inf")
         while True:
             try:
                 digest = self._attempt(content, siblings)
             except StoreUnavailable as error:
-                if self._is_out_of_patience(error):
+                failing_since = min(failing_since, time.perf_counter())
+                if self._is_out_of_patience(error, failing_since):
                     raise
                 failures += 1
                 self._closing.wait(pause_s(failures))
@@ -78,7 +85,7 @@ class Storeroom:
         thread = Thread(target=attempt, name="put", daemon=True)
         thread.start()
         try:
-            came = outcome.get(timeout=ANSWER_S)
+            came = self._answer(outcome)
         except Empty:
             with self._hung_lock:
                 self._hung.append(thread)
@@ -87,6 +94,20 @@ class Storeroom:
             raise came
         return came
 
+    def _answer(self, outcome: "SimpleQueue[str | Exception]") -> str | Exception:
+        """
+        Raises:
+            queue.Empty: none came in time; a worker that stops does not wait for long.
+        """
+        until = time.perf_counter() + ANSWER_S
+        while True:
+            left = min(until, self.stop_by) - time.perf_counter()
+            try:
+                return outcome.get(timeout=max(0.0, min(left, LOOK_UP_S)))
+            except Empty:
+                if left <= 0:
+                    raise
+
     def keep_swept(self) -> None:
         """Sweeps from a thread of its own until `closing`."""
         Thread(target=self._keep_swept, name="storeroom", daemon=True).start()
@@ -94,13 +115,14 @@ class Storeroom:
     def close(self) -> None:
         self._store.close()
 
-    def _is_out_of_patience(self, error: StoreUnavailable) -> bool:
+    def _is_out_of_patience(self, error: StoreUnavailable, failing_since: float) -> bool:
         now = time.perf_counter()
         if now - self._failed_at > PATIENCE_S:  # not the same outage
             self._failing_since = now
             logger.warning("pictures wait for their store: %s", reason(error))
         self._failed_at = now
-        return self._closing.is_set() or now - self._failing_since > PATIENCE_S
+        failing_since = min(failing_since, self._failing_since)
+        return self._closing.is_set() or now - failing_since > PATIENCE_S
 
     def _keep_swept(self) -> None:
         while not self._closing.is_set():

@@ -1,6 +1,7 @@
 """What a Redis that refuses means to a caller: each is really made to refuse."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,7 @@ from contract.errors import QueueFull, RedisUnavailable
 from contract.identity import new_job_id
 from tests.address import Address
 from tests.contract.samples import MODEL, TTL_S, job_request
+from tests.waiting import LIMIT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +148,24 @@ def test_other_errors_stay_what_they_are(spoilt: Redis) -> None:
     spoilt.set("a", "b")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"), translated():
         spoilt.hgetall("a")
+
+
+def test_a_redis_that_runs_somebodys_long_script_is_unavailable(
+    spoilt: Redis, own_url: str
+) -> None:
+    spoilt.config_set("busy-reply-threshold", 10)
+    with connect(own_url, timeout_s=LIMIT_S) as other, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(other.eval, "while true do end", 0)
+        until(lambda: _is_busy(spoilt))
+        with pytest.raises(RedisUnavailable, match="busy"), translated():
+            write(spoilt)
+        spoilt.script_kill()
+        assert isinstance(running.exception(LIMIT_S), redis.ResponseError)
+
+
+def _is_busy(client: Redis) -> bool:
+    try:
+        client.ping()
+    except redis.ResponseError:
+        return True
+    return False

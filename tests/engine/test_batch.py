@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from contract.errors import EngineFault, OutOfMemory
+from contract.errors import EngineFault
 from tests.engine.company import LATENT_LIMIT, latent_error
 from tests.engine.conftest import References
 from tests.reference import Wish
 from worker.engine import noise
-from worker.engine.batch import Batch, Row, fault, make_row
+from worker.engine.batch import Batch, Row, make_row
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.model import Model
 
@@ -142,15 +142,6 @@ def test_a_fault_is_narrowed_down_to_the_picture_that_it_belongs_to(
     for row in batch.leave(set(wishes)):
         expected = references(tiny, wishes[str(row.picture.key)]).latents[0]
         assert latent_error(row.latents[0], expected) <= LATENT_LIMIT
-
-
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
-def test_a_lack_of_memory_is_told_apart(error: Exception) -> None:
-    assert isinstance(fault(error), OutOfMemory)
-
-
-def test_a_fault_without_a_text_is_named_by_its_class() -> None:
-    assert str(fault(RuntimeError())) == "The engine failed on this picture: RuntimeError"
 
 
 def test_rows_that_cannot_join_leave_the_batch_as_it_was(tiny: Model) -> None:

@@ -244,3 +244,15 @@ def test_the_probes_noise_reaches_its_own_thread_alone_and_ends_with_it() -> Non
     assert intercepted.draws == 1
     assert elsewhere[0].tolist() != ours.tolist()
     assert torch.randn(3).tolist() != ours.tolist()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "reach"),
+    [("euler", (1, 0)), ("ddim", (1, 0)), ("dpmpp_2m_karras", (2, 1)), ("lms", (1, 3))],
+)
+def test_a_checkpoint_needs_as_much_of_the_past_as_the_sampler_looks_back(
+    sampler: str, reach: tuple[int, int]
+) -> None:
+    table = build_table(sampler, 10, scheduler_config("epsilon"))
+    assert table.reach(5) == reach
+    assert table.reach(10) == (1, 0)

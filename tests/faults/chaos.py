@@ -26,7 +26,7 @@ from redis import Redis
 
 from contract import queue
 from contract.connections import connect
-from contract.events import RequeueReason, read_events
+from contract.events import EventKind, read_events
 from contract.request import JobRequest
 from tests.checkpoints import build_checkpoint
 from tests.faults.clients import Answer, Clients
@@ -82,8 +82,7 @@ class Death:
         """Seconds until each of its jobs was back in the queue; none for those that had ended."""
         for job_id in self.held:
             for event in read_events(connection, job_id):
-                is_found = event.fields.get("reason") == RequeueReason.LEASE_EXPIRED
-                if is_found and event.at >= self.at:
+                if event.kind is EventKind.REQUEUED and event.at >= self.at:
                     yield event.at - self.at
                     break
 

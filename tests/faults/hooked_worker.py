@@ -6,6 +6,7 @@ FREEZE_FILE     where this file exists, its first finder deletes it and freezes 
                 the store's write and the commit; its process id then stands in `FREEZE_FILE.pid`
 HANG_ON_STOP    if set, a stop hangs, and is found to hang after a second
 HANGING         what hangs for ever once it is called: one of `HANGS`
+BROKEN          if set, the device is out of memory at every call
 POISON          the seed of a picture whose first step kills the process (SIGKILL)
 """
 
@@ -14,6 +15,8 @@ import signal
 from collections.abc import Hashable
 from pathlib import Path
 from threading import Event, Lock
+
+import torch
 
 import worker.batch_worker
 import worker.sweeper
@@ -27,7 +30,7 @@ from worker.intake import Intake
 from worker.publish import Publisher
 
 WITHOUT, SHORT_LEASES, FREEZE_FILE = "WITHOUT", "SHORT_LEASES", "FREEZE_FILE"
-HANG_ON_STOP, HANGING, POISON = "HANG_ON_STOP", "HANGING", "POISON"
+HANG_ON_STOP, HANGING, BROKEN, POISON = "HANG_ON_STOP", "HANGING", "BROKEN", "POISON"
 HANGS = {"Model.predict": Model, "Intake.join_ready": Intake}
 commit, step = endings.commit, Batch.step
 
@@ -55,6 +58,10 @@ def _hang(*_: object) -> None:
     Event().wait()
 
 
+def _refuse(*_: object) -> None:
+    raise torch.OutOfMemoryError("out of memory")
+
+
 def _step_or_die(batch: Batch) -> dict[Hashable, GenerationError]:
     if any(row.picture.seed == int(os.environ[POISON]) and row.step == 0 for row in batch.rows):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -75,6 +82,8 @@ def hook() -> None:
     if HANGING in os.environ:
         name = os.environ[HANGING]
         setattr(HANGS[name], name.partition(".")[2], _hang)
+    if BROKEN in os.environ:
+        Model.predict = _refuse  # type: ignore[assignment,method-assign]
     if POISON in os.environ:
         Batch.step = _step_or_die  # type: ignore[method-assign]
     if HANG_ON_STOP in os.environ:

@@ -49,6 +49,19 @@ def test_a_job_that_was_begun_in_time_is_finished_however_late(
         assert job_in(connection, job_id).state is JobState.SUCCEEDED
 
 
+def test_a_job_that_a_worker_took_in_time_and_never_began_is_too_late_after_it(
+    make_worker: Callable[[], BatchWorker], jobs: Queue, connection: Redis
+) -> None:
+    job_id = ask(jobs, wait_s=-1)
+    first = claims.take(jobs, "gpu-1")
+    assert first is not None
+    claims.requeue([first])
+    with running(make_worker()):
+        record = job_in(connection, job_id)
+    assert record.error is not None
+    assert record.error.code == "deadline_exceeded"
+
+
 def test_a_deadline_does_not_begin_anew_when_a_job_is_put_back(jobs: Queue) -> None:
     ask(jobs, wait_s=60)
     first = claims.take(jobs, "gpu-1")

@@ -54,6 +54,15 @@ class Flaky:
     def close(self) -> None: ...
 
 
+class Choosy(Flaky):
+    """Takes all pictures but one."""
+
+    def put(self, content: bytes) -> str:
+        if content == b"bad":
+            raise StoreUnavailable("Permission denied.")
+        return super().put(content)
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storeroom, "PATIENCE_S", 0.4)
@@ -211,3 +220,18 @@ def test_a_store_that_hangs_keeps_a_few_threads_and_no_caller(
         thread.join(60)
     monkeypatch.setattr(storeroom, "ANSWER_S", 60)
     assert room.put(b"b") == "b"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_picture_that_the_store_alone_refuses_does_not_wait_for_ever() -> None:
+    room, gave_up = Storeroom(Choosy(0), Event()), Event()
+
+    def put_others() -> None:
+        while not gave_up.wait(0.01):
+            room.put(b"good")
+
+    with ThreadPoolExecutor(1) as others:
+        others.submit(put_others)
+        with pytest.raises(StoreUnavailable, match="Permission denied"):
+            room.put(b"bad")
+        gave_up.set()

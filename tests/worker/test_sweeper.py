@@ -8,9 +8,19 @@ from rq import Queue
 import worker.heartbeat
 import worker.sweeper
 from contract.job import JobState
+from contract.leases import GUARD_MS, LEASE_TTL_MS
 from tests.waiting import LIMIT_S, job_in, until
 from tests.worker.conftest import Ask, running
 from worker.batch_worker import BatchWorker
+
+RECOVERY_S = 15.0
+"""Promised: from a worker's death until its jobs are back in the queue."""
+
+
+def test_the_intervals_keep_the_promise_of_recovery() -> None:
+    lease_s, guard_s = LEASE_TTL_MS / 1000, GUARD_MS / 1000
+    assert lease_s + guard_s + worker.sweeper.INTERVAL_S < RECOVERY_S
+    assert lease_s / 3 > worker.heartbeat.INTERVAL_S
 
 
 def test_a_sweep_that_takes_long_does_not_hold_up_the_heartbeat(

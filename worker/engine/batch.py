@@ -8,8 +8,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from contract.errors import EngineFault, GenerationError, OutOfMemory
+from contract.errors import GenerationError
 from worker.engine import noise
+from worker.engine.blame import blame
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import Conditioning
 from worker.engine.guidance import guide
@@ -47,8 +48,7 @@ class Row:
     @property
     def end(self) -> Checkpoint:
         """Where the picture is once it is done; no step comes that would want the outputs."""
-        latents = self.latents.cpu()
-        return Checkpoint(self.step, latents, torch.zeros_like(latents), self.generator.get_state())
+        return _checkpoint(self, self.latents.cpu(), self.latents[:0].cpu())
 
     @property
     def draws(self) -> bool:
@@ -69,16 +69,29 @@ def make_row(
         unconditional=unconditional,
         generator=source,
         program=picture.table.program(model.device),
-        latents=state.latents.to(model.device),
-        outputs=state.outputs.to(model.device),
+        latents=_whole(state.latents).to(model.device),
+        outputs=_whole(state.outputs).to(model.device),
         step=state.step,
     )
 
 
 def _beginning(source: torch.Generator, picture: Picture, size: tuple[int, int, int]) -> Checkpoint:
-    latents = torch.zeros(HISTORY, *size)
-    latents[0] = noise.draw(source, *size) * picture.table.init_noise_sigma
-    return Checkpoint(0, latents, torch.zeros_like(latents), source.get_state())
+    latents = noise.draw(source, *size)[None] * picture.table.init_noise_sigma
+    return Checkpoint(0, latents, latents[:0], source.get_state())
+
+
+def _checkpoint(row: Row, latents: Tensor, outputs: Tensor) -> Checkpoint:
+    """With as much of the past as the steps to come refer to."""
+    reach = row.picture.table.reach(row.step)
+    return Checkpoint(
+        row.step, latents[: reach.latents], outputs[: reach.outputs], row.generator.get_state()
+    )
+
+
+def _whole(past: Tensor) -> Tensor:
+    """[HISTORY, channels, h, w]: what nobody will ask for is zero."""
+    missing = HISTORY - len(past)
+    return torch.cat([past, past.new_zeros(missing, *past.shape[1:])])
 
 
 class Batch:
@@ -112,7 +125,7 @@ class Batch:
         """Where each picture is; one copy from the device for all of them."""
         latents, outputs = self._latents.cpu(), self._outputs.cpu()
         return {
-            row.picture.key: Checkpoint(row.step, past, answers, row.generator.get_state())
+            row.picture.key: _checkpoint(row, past, answers)
             for row, past, answers in zip(self.rows, latents, outputs, strict=True)
         }
 
@@ -153,7 +166,11 @@ class Batch:
 
     @torch.inference_mode()
     def step(self) -> dict[Hashable, GenerationError]:
-        """One denoising step for every picture. Those that failed come back and must leave."""
+        """One denoising step for every picture. Those that failed come back and must leave.
+
+        Raises:
+            DeviceFailed: they failed, and none of them is to blame.
+        """
         current = self._programs[self._cursor]  # [pictures, PROGRAM_WIDTH]
         scaled = self._latents[:, 0] * _column(current, INPUT_SCALE)
         outputs, failures = self._estimate(scaled, current[:, TIMESTEP], range(len(self.rows)))
@@ -182,13 +199,16 @@ class Batch:
         """The guided output of each picture, [pictures, channels, h, w], and which ones failed.
 
         A fault halves the batch and tries again, down to the one picture that it belongs to.
+
+        Raises:
+            DeviceFailed: it belongs to none.
         """
         try:
             return self._call(scaled, timesteps, pictures), {}
         except Exception as error:
             if len(pictures) == 1:
                 key = self.rows[pictures[0]].picture.key
-                return torch.zeros_like(scaled[:1]), {key: fault(error)}
+                return torch.zeros_like(scaled[:1]), {key: blame(self._model, error)}
         middle = len(pictures) // 2
         first, failed_first = self._estimate(scaled, timesteps, pictures[:middle])
         second, failed_second = self._estimate(scaled, timesteps, pictures[middle:])
@@ -206,14 +226,6 @@ class Batch:
             torch.cat([self._conditioning[guided], self._conditioning[conditional]]),
         )
         return guide(outputs, self._guidance[guided])
-
-
-def fault(error: Exception) -> GenerationError:
-    """The error of ours that a failure on the device stands for."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return OutOfMemory("The device ran out of memory on this picture alone.")
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return EngineFault(f"The engine failed on this picture: {reason}")
 
 
 def _column(current: Tensor, column: int) -> Tensor:

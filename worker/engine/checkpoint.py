@@ -1,8 +1,9 @@
 """A half-developed picture as bytes: what another engine needs to go on from the same step.
 
 A picture that is resumed equals one that never was interrupted, since a step depends on nothing
-else: the last latents and model outputs, how many steps are done, and the state of the picture's
-own generator. What the steps are made of stands in the fingerprint.
+else: those of the last latents and model outputs that its sampler will refer to, how many steps are
+done, and the state of the picture's own generator. What the steps are made of stands in the
+fingerprint.
 """
 
 import hashlib
@@ -23,8 +24,8 @@ class Checkpoint:
     """All tensors are on the CPU."""
 
     step: int  # model evaluations done
-    latents: Tensor  # [HISTORY, channels, h, w] float32, newest first
-    outputs: Tensor  # [HISTORY, channels, h, w] float32, newest first
+    latents: Tensor  # [1 to HISTORY, channels, h, w] float32, newest first
+    outputs: Tensor  # [0 to HISTORY, channels, h, w] float32, newest first
     generator: Tensor  # [bytes] uint8, the state of the picture's generator
 
     def to_bytes(self, fingerprint: bytes) -> bytes:

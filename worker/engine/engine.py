@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from contract.errors import GenerationError, NotFinite
-from worker.engine.batch import Batch, Row, fault, make_row
+from worker.engine.batch import Batch, Row, make_row
+from worker.engine.blame import blame
 from worker.engine.budget import RowBudget
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import PromptEncoder
@@ -84,7 +85,11 @@ class Engine:
         }
 
     def step(self) -> StepReport:
-        """One denoising step of one shape; what is finished comes back."""
+        """One denoising step of one shape; what is finished comes back.
+
+        Raises:
+            DeviceFailed: something failed, and no picture is to blame.
+        """
         began = time.perf_counter()
         joined = self._admit()
         developed = self._retire_arrived()
@@ -134,7 +139,7 @@ class Engine:
             batch.join(new)
         except Exception as error:
             if len(new) == 1:
-                self._spoiled.append(Spoiled(new[0].picture.key, fault(error)))
+                self._spoiled.append(Spoiled(new[0].picture.key, blame(self.model, error)))
                 return 0
             middle = len(new) // 2
             return self._join(batch, new[:middle]) + self._join(batch, new[middle:])
@@ -148,7 +153,7 @@ class Engine:
             )
             return make_row(self.model, picture, conditional, unconditional)
         except Exception as error:
-            self._spoiled.append(Spoiled(picture.key, fault(error)))
+            self._spoiled.append(Spoiled(picture.key, blame(self.model, error)))
             return None
 
     def _next_shape(self) -> Shape | None:
@@ -191,7 +196,7 @@ class Engine:
             pixels = decode(self.model, torch.stack([row.latents[0] for row in rows]))
         except Exception as error:
             if len(rows) == 1:
-                self._spoiled.append(Spoiled(rows[0].picture.key, fault(error)))
+                self._spoiled.append(Spoiled(rows[0].picture.key, blame(self.model, error)))
                 return []
             middle = len(rows) // 2
             return self._decode(rows[:middle]) + self._decode(rows[middle:])

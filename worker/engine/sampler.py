@@ -11,7 +11,7 @@ vectors, one coordinate for each x[i], e[i] and z[i], and what its `step` return
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffusers
 import numpy as np
@@ -37,6 +37,13 @@ TRIAL = 16  # random numbers that go along to check the table
 Array = NDArray[np.float64]
 
 
+class Reach(NamedTuple):
+    """How many of the last latents and model outputs matter, newest first."""
+
+    latents: int  # 1 to HISTORY
+    outputs: int  # 0 to HISTORY
+
+
 @dataclass(frozen=True, slots=True)
 class SamplerTable:
     """`N` is the number of model evaluations, which some samplers need more of than steps."""
@@ -54,6 +61,13 @@ class SamplerTable:
     def __len__(self) -> int:
         return len(self.timesteps)
 
+    def reach(self, step: int) -> Reach:
+        """How much of the past the steps from `step` on refer to."""
+        return Reach(
+            latents=1 + _last_used(self.latent_coefficients[step:]),
+            outputs=_last_used(self.output_coefficients[step:]),  # the newest is the step's own
+        )
+
     def program(self, device: torch.device) -> Tensor:
         """The table as one tensor, [N, PROGRAM_WIDTH] float32, for the device to walk down."""
         columns = np.concatenate(
@@ -67,6 +81,11 @@ class SamplerTable:
             axis=1,
         )
         return torch.from_numpy(columns).to(device, torch.float32)
+
+
+def _last_used(coefficients: Array) -> int:
+    """The last column in which there is anything but zeros; 0 where there is none."""
+    return int(np.flatnonzero(coefficients.any(axis=0)).max(initial=0))
 
 
 @dataclass(frozen=True, slots=True)
