@@ -21,6 +21,7 @@ STAGES = {
     "judge": "judge",
     "unet": "parts/unet",
     "refined": "parts/refined",
+    "decoder": "parts/decoder",
 }
 
 

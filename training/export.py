@@ -32,7 +32,7 @@ PARTS = {
     "tokenizer": "tokenizer",
     "text_encoder": "refined/text_encoder",
     "unet": "refined/unet",
-    "vae": "vae",
+    "vae": "decoder",
 }
 """The pipeline's folders, and where the stages left them."""
 

@@ -73,6 +73,15 @@ class VaeRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class DecoderRecipe:
+    """The finished decoder learns on, by the losses of the autoencoder without the KL term."""
+
+    vae: VaeRecipe
+    favoured_style: str = "flat"  # what a prompt gives that names none
+    favoured: int = 4  # times as often as any other comes each picture of that style
+
+
+@dataclass(frozen=True, slots=True)
 class TextRecipe:
     """How often a text is not just the label."""
 
@@ -243,6 +252,7 @@ class Recipe:
     judge: ClipRecipe
     unet: UnetRecipe
     refining: RefiningRecipe
+    decoder: DecoderRecipe
     look: LookRecipe = field(default_factory=LookRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from training.recipe import (
     ClipRecipe,
     DataRecipe,
+    DecoderRecipe,
     LookRecipe,
     LoopRecipe,
     Optimisation,
@@ -57,6 +58,12 @@ FULL = Recipe(
             ema_decay=0.999,
         )
     ),
+    decoder=DecoderRecipe(
+        VaeRecipe(
+            Optimisation(steps=1500, batch=16, learning_rate=1e-3, decay="linear", ema_decay=0.99),
+            squared_weight=4.0,
+        )
+    ),
 )
 
 TINY_VAE = VaeRecipe(
@@ -89,6 +96,7 @@ TINY = Recipe(
         norm_groups=4,
     ),
     refining=RefiningRecipe(Optimisation(steps=4, batch=4, learning_rate=1e-3, warmup_steps=1)),
+    decoder=DecoderRecipe(TINY_VAE),
     look=LookRecipe(pictures=4, steps=2),
     loop=LoopRecipe(log_steps=1, look_steps=2),
 )

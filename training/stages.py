@@ -22,7 +22,7 @@ from training.order import stage_seed
 from training.recipe import ClipRecipe, Optimisation, UnetRecipe, VaeRecipe, fingerprint
 from training.tokenizer import build_tokenizer, corpus, learn_merges, load_tokenizer, save_tokenizer
 from training.unet import Painter, UnetStage, build_unet
-from training.vae import VaeStage, encode, load_vae, normalise_latents
+from training.vae import DecoderStage, VaeStage, encode, load_vae, normalise_latents
 from training.workshop import Workshop
 
 
@@ -56,6 +56,21 @@ def train_kl_pair(shop: Workshop) -> bool:
     """Two small autoencoders that differ in the KL term alone, to show what it does."""
     pair = {"vae_with_kl": shop.recipe.small_vae, "vae_without_kl": shop.recipe.small_vae_no_kl}
     return all(_train_vae(shop, name, recipe) for name, recipe in pair.items())
+
+
+def tune_decoder(shop: Workshop) -> bool:
+    """The decoder alone learns on, as Stability AI tuned Stable Diffusion's (sd-vae-ft-mse)."""
+    folder, mark, recipe = shop.parts / "decoder", shop.decoder_mark, shop.recipe.decoder
+    if parts.finished(folder, mark):
+        return _say("decoder: done before.")
+    _require(shop, vae=shop.vae_mark("vae", shop.recipe.vae))
+    pictures, vae = shop.pictures(), load_vae(shop.parts / "vae", shop.device)
+    is_held_out = data.held_out(pictures, shop.recipe.data)
+    stage = DecoderStage("decoder", recipe, pictures, is_held_out, vae)
+    ending = _train(shop, stage, recipe.vae.optimisation, mark)
+    if ending.is_finished:
+        _publish(folder, "decoder", mark, ending, lambda to: parts.save_half(stage.model, to))
+    return ending.is_finished
 
 
 def _train_vae(shop: Workshop, name: str, recipe: VaeRecipe) -> bool:
@@ -185,6 +200,7 @@ def export(shop: Workshop) -> bool:
         vae=shop.vae_mark("vae", shop.recipe.vae),
         unet=shop.unet_mark,
         refined=shop.refined_mark,
+        decoder=shop.decoder_mark,
     )
     size = export_pipeline(shop.recipe, shop.parts, shop.models / "starter")
     return _say(f"export: {shop.models / 'starter'} holds {size / 1e6:.1f} MB of weights.")
@@ -230,6 +246,7 @@ STAGES: Mapping[str, Callable[[Workshop], bool]] = {
     "judge": train_judge,
     "unet": train_unet,
     "refined": refine_unet,
+    "decoder": tune_decoder,
     "export": export,
 }
 """In their order. Each says whether it is finished; an unfinished one goes on at the next run."""

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.data import PictureSet, to_uint8
 from training.loop import Loss
 from training.optimiser import Trained
 from training.order import Draw
 from training.parts import reading
-from training.recipe import VaeRecipe
+from training.recipe import DecoderRecipe, VaeRecipe
 from training.sheet import save_sheet
 
 EVALUATION_BATCH = 16
@@ -180,6 +180,40 @@ class VaeStage:
             + recipe.kl_weight * parts["kl"]
         )
         return Loss(total, parts)
+
+
+class DecoderStage(VaeStage):
+    """The decoder alone learns on: the latents stay as the U-Net knows them.
+
+    The encoder drops what it has no room for, such as the colour of a small leaf. What a known
+    shape looks like is then for the decoder to know.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        recipe: DecoderRecipe,
+        pictures: PictureSet,
+        is_held_out: NDArray[np.bool_],
+        finished: AutoencoderKL,
+    ) -> None:
+        super().__init__(name, recipe.vae, pictures, is_held_out, finished.device)
+        self.model = finished
+        self._learning = nn.ModuleList([finished.post_quant_conv, finished.decoder])
+        self._learning.requires_grad_(True)
+        favoured = np.intersect1d(self.seen, pictures.rows(recipe.favoured_style))
+        self.seen = np.concatenate([self.seen, np.repeat(favoured, recipe.favoured - 1)])
+
+    def trained(self) -> list[Trained]:
+        return [Trained(self._learning)]
+
+    def loss(self, draw: Draw) -> Loss:
+        true = self._batch(draw)
+        with torch.no_grad():
+            posterior = self.model.encode(true).latent_dist
+        noise = draw.normal(*posterior.mean.shape).to(self.device)
+        made = self.model.decode(posterior.mean + posterior.std * noise).sample
+        return self._compare(made.float(), true, posterior.mean.float(), posterior.logvar.float())
 
 
 @torch.no_grad()

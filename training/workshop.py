@@ -52,6 +52,10 @@ class Workshop:
     def refined_mark(self) -> str:
         return fingerprint("refined", self.recipe.refining, self.unet_mark)
 
+    @property
+    def decoder_mark(self) -> str:
+        return fingerprint("decoder", self.recipe.decoder, self.vae_mark("vae", self.recipe.vae))
+
     def run(self, stage: str, optimisation: Optimisation, mark: str) -> Run:
         return Run(
             optimisation=optimisation,

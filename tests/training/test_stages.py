@@ -57,7 +57,7 @@ def test_a_finished_stage_says_which_recipe_made_it(trained: Path) -> None:
 def test_finished_stages_are_skipped(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["all", *options(trained)]) == 0
     said = capsys.readouterr().out
-    for stage in ("data", "tokenizer", "vae", "clip", "judge", "unet", "refined"):
+    for stage in ("data", "tokenizer", "vae", "clip", "judge", "unet", "refined", "decoder"):
         assert f"{stage}: done before." in said
 
 
@@ -144,7 +144,8 @@ def test_an_export_leaves_card_licences_and_pictures(copied: Path) -> None:
         ("unet", "parts/clip/text_encoder/model.safetensors"),
         ("refined", "parts/unet/unet/diffusion_pytorch_model.safetensors"),
         ("clip", "parts/tokenizer/tokenizer.json"),
-        ("export", "parts/vae/diffusion_pytorch_model.safetensors"),
+        ("decoder", "parts/vae/diffusion_pytorch_model.safetensors"),
+        ("export", "parts/decoder/diffusion_pytorch_model.safetensors"),
     ],
 )
 def test_a_damaged_part_is_one_sentence(
@@ -195,5 +196,5 @@ def test_the_work_folder_is_ignored_by_git(shop: Workshop) -> None:
 
 def test_stages_stand_in_the_order_of_the_lecture() -> None:
     assert list(STAGES) == [
-        "data", "tokenizer", "vae", "kl", "clip", "judge", "unet", "refined", "export",
+        "data", "tokenizer", "vae", "kl", "clip", "judge", "unet", "refined", "decoder", "export",
     ]  # fmt: skip
