@@ -66,6 +66,7 @@ class Evaluation:
     many_labels: Score
     true_first_labels: Score  # the same of the pictures that the model learned from
     true_many_labels: Score
+    rebuilt_first_labels: Score  # of those once they went through the autoencoder
     nearest_rms: float  # median over drawn pictures of the distance to the nearest known one
     known_rms: float  # the same among known pictures of one style
     seconds: float  # one picture of 20 steps, on the CPU
@@ -101,6 +102,7 @@ def evaluate(
         many_labels=score(judge, many, drawn_many),
         true_first_labels=_true_score(judge, first, known, pictures),
         true_many_labels=_true_score(judge, many, known, pictures),
+        rebuilt_first_labels=_rebuilt_score(gallery, judge, first, known, pictures),
         nearest_rms=float(np.median(found.distances)),
         known_rms=float(np.median([_apart(style, row) for row in range(0, len(style), 8)])),
         seconds=on_cpu.seconds("red apple", THREADS),
@@ -116,6 +118,20 @@ def _true_score(
     """What the judge says of true pictures: more cannot be asked of drawn ones."""
     shown = [label for label in labels if label in known]
     return score(judge, shown, pictures.pixels[[known[label] for label in shown]])
+
+
+def _rebuilt_score(
+    gallery: Gallery,
+    judge: Clip,
+    labels: Sequence[str],
+    known: Mapping[str, int],
+    pictures: PictureSet,
+) -> Score:
+    """What it says of their reconstructions: a U-Net that knew all of them by heart had no more."""
+    shown = [label for label in labels if label in known]
+    vae = gallery.pipeline.vae
+    true = pictures.batch(np.array([known[label] for label in shown], dtype=np.int64))
+    return score(judge, shown, to_uint8(decode(vae, encode(vae, true))))
 
 
 def some_labels(labels: Sequence[str], count: int) -> list[str]:

@@ -24,6 +24,7 @@ PERFECT = Evaluation(
     many_labels=Score(1000, 0.8, 0.9),
     true_first_labels=Score(142, 1.0, 1.0),
     true_many_labels=Score(1000, 0.9, 1.0),
+    rebuilt_first_labels=Score(142, 1.0, 1.0),
     nearest_rms=10.0,
     known_rms=40.0,
     seconds=1.0,
@@ -32,7 +33,7 @@ PERFECT = Evaluation(
     judge_mb=9.0,
 )
 NONE = Score(1, 0.0, 0.0)
-WORST = Evaluation(0.0, 0.0, math.nan, NONE, NONE, NONE, NONE, 0.0, 0.0, 9.0, 2, 41.0, 11.0)
+WORST = Evaluation(0.0, 0.0, math.nan, NONE, NONE, NONE, NONE, NONE, 0.0, 0.0, 9.0, 2, 41.0, 11.0)
 
 
 @pytest.fixture(scope="module")

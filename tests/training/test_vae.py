@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from training.data import PictureSet
+from training.order import draw_of
 from training.recipes import TINY
 from training.vae import (
+    DecoderStage,
     build_vae,
     decode,
     edge_loss,
@@ -57,3 +59,23 @@ def test_an_even_shift_has_no_edges_and_only_the_coarsest_level() -> None:
 def test_the_divergence_of_the_standard_normal_from_itself_is_nothing() -> None:
     assert kl_divergence(torch.zeros(5), torch.zeros(5)) == 0
     assert kl_divergence(torch.ones(5), torch.zeros(5)) == 0.5
+
+
+def test_a_decoder_that_learns_on_leaves_the_latents_as_they_are(pictures: PictureSet) -> None:
+    vae = build_vae(TINY.vae, 32).requires_grad_(False)
+    is_held_out = np.arange(len(pictures)) < 8
+    stage = DecoderStage("decoder", TINY.decoder, pictures, is_held_out, vae)
+    stage.loss(draw_of(0, 0)).total.backward()
+    learning = {name for name, weight in vae.named_parameters() if weight.grad is not None}
+    assert {name.partition(".")[0] for name in learning} == {"decoder", "post_quant_conv"}
+
+
+def test_pictures_of_the_favoured_style_come_more_often(pictures: PictureSet) -> None:
+    is_held_out = np.arange(len(pictures)) % 4 == 1
+    vae = build_vae(TINY.vae, 32)
+    stage = DecoderStage("decoder", TINY.decoder, pictures, is_held_out, vae)
+    flat = set(pictures.rows(TINY.decoder.favoured_style).tolist())
+    counts = dict(zip(*np.unique(stage.seen, return_counts=True), strict=True))
+    assert {counts[row] for row in counts if row in flat} == {TINY.decoder.favoured}
+    assert {counts[row] for row in counts if row not in flat} == {1}
+    assert not counts.keys() & set(np.flatnonzero(is_held_out).tolist())
