@@ -25,7 +25,11 @@ from contract.errors import BadSetting
 from contract.pictures.opening import open_store
 
 GRACE_S = 10
-DESCRIPTION = "POST a prompt, get a PNG. Errors are problem documents (RFC 9457)."
+DESCRIPTION = (
+    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457).\n\n"
+    "The starter model draws single things that have an emoji, such as `red apple`, `sailboat` or "
+    "`penguin`; it cannot do sentences, scenes and most combinations."
+)
 
 
 def create_app(settings: AppSettings) -> FastAPI:

@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_request(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt")
+    parser.add_argument("prompt", help='what to draw, such as "red apple"')
     for name, kind in REQUEST_FIELDS.items():
         if name != "prompt":
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind)

@@ -17,6 +17,8 @@ SHARES = ("top1", "first", "among_five")
 STAGES = {
     "tokenizer": "parts/tokenizer",
     "vae": "parts/vae",
+    "vae_with_kl": "parts/vae_with_kl",
+    "vae_without_kl": "parts/vae_without_kl",
     "clip": "parts/clip",
     "judge": "judge",
     "unet": "parts/unet",
@@ -40,10 +42,11 @@ def write_card(found: "Evaluation", models: Path) -> None:
 def stage_table(models: Path) -> str:
     """A row for each stage: its fingerprint, how long it took."""
     lines = ["| stage | fingerprint | steps | minutes |", "|---|---|---|---|"]
-    for name, folder in STAGES.items():
-        note = parts.read_note(models / folder)
+    notes = {name: parts.read_note(models / folder) for name, folder in STAGES.items()}
+    for name, note in notes.items():
         minutes = f"{note.seconds / 60:.0f}"
         lines.append(f"| {name} | `{note.fingerprint}` | {note.steps} | {minutes} |")
+    lines.append(f"| all | | | {sum(note.seconds for note in notes.values()) / 60:.0f} |")
     return "\n".join(lines)
 
 

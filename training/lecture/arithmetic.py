@@ -15,7 +15,7 @@ from torch import Tensor
 from training.lecture.grid import grid
 from training.lecture.studio import Studio
 
-FIRST, SECOND, SEED = "red apple", "orange", 1
+FIRST, SECOND, SEED = "red apple", "tangerine", 1
 SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 

@@ -1,9 +1,9 @@
 """What the Kullback-Leibler term does to an autoencoder's latents (Kingma and Welling 2014).
 
 Two small autoencoders, trained alike but for that term. The first rows go from one picture to
-another through latent space; the last ones decode latents drawn from a Gaussian. Both bring
-pictures back well. But only where the term has made the latents a Gaussian cloud without holes do
-drawn latents land where the decoder knows its way.
+another through latent space; the last ones decode latents drawn from the Gaussian of each one's own
+mean and deviation, each cell apart from its neighbours. That is no thing for either decoder. The
+less the latents are such a cloud, the further it is from all that the decoder has seen.
 """
 
 import torch
