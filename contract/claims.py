@@ -12,6 +12,7 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 
 from contract import leases
+from contract.acceptance import note_left
 from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, JobFault, restore_job
@@ -96,6 +97,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
+        note_left(pipeline, job_id, raw)
         if raw.get(b"status") != JobStatus.QUEUED.encode():
             return None
         if end is not None:

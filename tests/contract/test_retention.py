@@ -8,7 +8,6 @@ from redis import Redis
 from rq import Queue
 
 from contract import (
-    backlog,
     checkpoints,
     endings,
     events,
@@ -45,7 +44,6 @@ WARM_UP = 50
 
 @pytest.fixture(autouse=True)
 def _short_ttls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "KEPT_S", TTL_S)
     monkeypatch.setattr(checkpoints, "TTL_S", TTL_S)
     monkeypatch.setattr(events, "PROGRESS_TTL_S", TTL_S)
     monkeypatch.setattr(idempotency, "KEPT_S", TTL_S)
