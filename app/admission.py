@@ -119,6 +119,7 @@ def terms_for(caller: Caller, settings: AppSettings, row_steps_per_s: float | No
     """
     return Terms(
         owner=caller.owner,
+        weight=caller.limits.weight,
         queued=caller.limits.queued,
         per_minute=caller.limits.per_minute,
         most_waiting=settings.max_queue,

@@ -1,4 +1,4 @@
-"""Whether a job may wait, judged in the transaction that lets it.
+"""Whether a job may wait and where, judged in the transaction that lets it.
 
 RQ's own code writes the records of the job, and this script is the last command of the same
 transaction: what may not be, it takes away again. So a request is one round trip, nobody ever sees
@@ -16,12 +16,14 @@ from rq import Queue
 from rq.job import Job
 from rq.utils import as_text
 
-from contract import backlog, idempotency, rates
+from contract import backlog, idempotency, rates, turns
 from contract.backlog import WORK_FIELD, Standing
 from contract.errors import QueueFull, RateLimited, TooManyQueued, TooMuchWaiting
 from contract.events import events_key
 from contract.idempotency import Ticket
 from contract.quotas import WINDOW_S, Quota, Quotas
+from contract.request import JobRequest
+from contract.turns import PRIORITY_FIELD
 
 OWNER_FIELD = "owner"
 """A field of ours in RQ's hash of a job: the id of the key that made it, if one did."""
@@ -34,8 +36,9 @@ FULL_RETRY_S = 10
 # worker that takes one tells nobody.
 _ACCEPT = (
     backlog.FUNCTIONS
+    + turns.FUNCTIONS
     + f"""
-local list, job, events, ticket, queued, before, now = unpack(KEYS)
+local list, order, job, events, ticket, queued, before, now = unpack(KEYS)
 local id, terms, window_s = ARGV[1], cjson.decode(ARGV[2]), {WINDOW_S}
 
 local function window_now() return window({{before, now}}, {{window_s}}) end
@@ -86,7 +89,8 @@ if count then
     redis.call('EXPIRE', queued, {QUEUED_TTL_S})
     count = count + 1
 end
-local position = depth + 1
+enter(list, order, id, terms)
+local position = redis.call('LPOS', list, id, 'RANK', -1) + 1
 return answer('accepted', {{position = position, work = work_of(list, position), queued = count}})
 """
 )
@@ -97,6 +101,7 @@ class Terms:
     """On which a job is accepted; None is no bound."""
 
     owner: str = ""  # id of the key that asks; empty where keys are off
+    weight: int = 1  # how many turns it gets where others get one
     queued: int | None = None  # jobs of the owner that wait
     per_minute: int | None = None  # jobs of the owner
     most_waiting: int | None = None  # jobs, for the model
@@ -122,25 +127,34 @@ class Entry:
     quotas: Quotas
 
 
-def note_terms(pipeline: Pipeline, job: Job, owner: str, row_steps: int) -> None:
+def note_terms(pipeline: Pipeline, job: Job, request: JobRequest, owner: str) -> None:
     """Fields of ours in the job's record; part of the transaction."""
-    fields: dict[Any, Any] = {WORK_FIELD: row_steps}
+    fields: dict[Any, Any] = {WORK_FIELD: request.row_steps, PRIORITY_FIELD: request.priority}
     if owner:
         fields[OWNER_FIELD] = owner
     pipeline.hset(job.key, mapping=fields)
 
 
-def note_left(pipeline: Pipeline, job_id: str, raw: Mapping[Any, Any]) -> None:
+def note_left(pipeline: Pipeline, queue_name: str, job_id: str, raw: Mapping[Any, Any]) -> None:
     """Notes that a job waits no more, by its hash; part of the transaction that moves it."""
+    turns.note_gone(pipeline, queue_name, job_id)
     owner = raw.get(OWNER_FIELD.encode())
     if owner is not None:
         pipeline.srem(rates.queued_key(as_text(owner)), job_id)
 
 
-def judge(pipeline: Pipeline, queue: Queue, job: Job, terms: Terms, ticket: Ticket | None) -> None:
+def judge(
+    pipeline: Pipeline,
+    queue: Queue,
+    job: Job,
+    request: JobRequest,
+    terms: Terms,
+    ticket: Ticket | None,
+) -> None:
     """The last command of the transaction; `read_verdict` reads its answer."""
     keys = (
         queue.key,
+        turns.order_key(queue.name),
         job.key,
         events_key(job.id),
         ticket.redis_key if ticket is not None else "",
@@ -148,6 +162,10 @@ def judge(pipeline: Pipeline, queue: Queue, job: Job, terms: Terms, ticket: Tick
         *rates.window_keys(terms.owner),
     )
     told: dict[str, Any] = {
+        "owner": terms.owner,
+        "priority": request.priority,
+        "cost": turns.cost_of(request, terms.weight),
+        "kept_s": turns.KEPT_S,
         "most_waiting": terms.most_waiting,
         "most_work": terms.most_work,
         "queued": terms.queued,

@@ -31,6 +31,7 @@ from contract.transactions import (
     read_hash,
     transact,
 )
+from contract.turns import put_in_front
 
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
@@ -97,7 +98,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
-        note_left(pipeline, job_id, raw)
+        note_left(pipeline, queue.name, job_id, raw)
         if raw.get(b"status") != JobStatus.QUEUED.encode():
             return None
         if end is not None:
@@ -160,7 +161,7 @@ def requeue(
     reason: RequeueReason = RequeueReason.HANDED_BACK,
     fields: Mapping[str, int] | None = None,
 ) -> None:
-    """Puts jobs back at the front of their queue, in their old order, with no retry used up.
+    """Puts jobs back before all others of their priority, in their old order. Uses up no retry.
 
     Those that are no longer this worker's are left alone.
 
@@ -185,4 +186,5 @@ def _requeue(
     for field, value in fields.items():
         pipeline.hset(claim.job.key, field, value)
     claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
+    put_in_front(pipeline, claim.queue, claim.job_id)
     note_event(pipeline, claim.job_id, EventKind.REQUEUED, reason=reason)

@@ -155,7 +155,7 @@ def _cancel(connection: Redis, job_id: str, mark: str, pipeline: Pipeline) -> st
     pipeline.hset(job.key, mapping=fields)
     pipeline.lrem(queue.key, 0, job_id)
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
-    note_left(pipeline, job_id, raw)
+    note_left(pipeline, queue.name, job_id, raw)
     _register_cancelled(job, pipeline)
     drop_checkpoint(pipeline, job_id)
     note_end(pipeline, job_id, EventKind.CANCELLED, _failure_ttl_s(job))

@@ -12,7 +12,7 @@ from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, identity
+from contract import backlog, identity, turns
 from contract.acceptance import NO_TERMS, Entry, Terms, judge, note_terms, read_verdict
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
@@ -64,9 +64,9 @@ def enqueue(
     job = _make_job(queue, job_id, request, ttl_s, wait_s)
     with queue.connection.pipeline() as pipeline:
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
-        note_terms(pipeline, job, terms.owner, request.row_steps)
+        note_terms(pipeline, job, request, terms.owner)
         note_event(pipeline, job_id, EventKind.QUEUED)
-        judge(pipeline, queue, job, terms, ticket)
+        judge(pipeline, queue, job, request, terms, ticket)
         try:
             *_, verdict = pipeline.execute()
         except (redis.ConnectionError, redis.TimeoutError):
@@ -113,10 +113,12 @@ def depth(queue: Queue) -> int:
 
 
 def oldest_wait_s(queue: Queue) -> float:
-    """Seconds since the job at the head of the queue was accepted; 0 where none waits."""
-    head = queue.connection.lindex(queue.key, 0)
-    accepted = identity.created_at(queue_text(head)) if head is not None else None
-    return 0.0 if accepted is None else max(0.0, time.time() - accepted)
+    """Seconds since the job was accepted that is the next of its priority, where that is longest;
+    0 where none waits."""
+    heads = [queue.connection.lindex(queue.key, 0), *turns.heads(queue)]
+    times = [identity.created_at(queue_text(head)) for head in heads if head is not None]
+    known = [accepted for accepted in times if accepted is not None]
+    return max(0.0, time.time() - min(known)) if known else 0.0
 
 
 def queue_text(member: bytes | str) -> str:

@@ -104,6 +104,10 @@ class JobRequest(_Asked):
     height: Side
 
     @property
+    def is_urgent(self) -> bool:
+        return self.priority == "high"
+
+    @property
     def row_steps(self) -> int:
         """The work in it: rows of U-Net calls."""
         return rows_of(self.guidance) * self.images * self.steps

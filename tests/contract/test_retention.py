@@ -14,6 +14,7 @@ from contract import (
     idempotency,
     identity,
     queue,
+    turns,
     workers,
 )
 from contract.checkpoints import JobCheckpoint, write_checkpoints
@@ -47,6 +48,7 @@ def _short_ttls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "TTL_S", TTL_S)
     monkeypatch.setattr(events, "PROGRESS_TTL_S", TTL_S)
     monkeypatch.setattr(idempotency, "KEPT_S", TTL_S)
+    monkeypatch.setattr(turns, "KEPT_S", TTL_S)
     monkeypatch.setattr(endings, "WORKER_TTL_S", TTL_S)
     monkeypatch.setattr(workers, "WORKER_TTL_S", TTL_S)
 

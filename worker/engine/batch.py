@@ -36,7 +36,7 @@ class Row:
     generator: torch.Generator
     program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
     latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
-    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining
+    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, likewise
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
 
@@ -49,6 +49,12 @@ class Row:
         """Where the picture is once it is done; no step comes that would want the outputs."""
         latents = self.latents.cpu()
         return Checkpoint(self.step, latents, torch.zeros_like(latents), self.generator.get_state())
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where the picture is that is in no batch."""
+        state = self.generator.get_state()
+        return Checkpoint(self.step, self.latents.cpu(), self.outputs.cpu(), state)
 
     @property
     def draws(self) -> bool:
@@ -117,11 +123,11 @@ class Batch:
         }
 
     def leave(self, keys: set[Hashable]) -> list[Row]:
-        """Takes out the pictures named, done or not; their rows come back with their latents."""
+        """Takes out the pictures named, done or not; their rows come back with their tensors."""
         left = []
         for i, row in enumerate(self.rows):
             if row.picture.key in keys:
-                row.latents = self._latents[i]
+                row.latents, row.outputs = self._latents[i], self._outputs[i]
                 left.append(row)
         if left:
             stay = [i for i, row in enumerate(self.rows) if row.picture.key not in keys]
