@@ -44,7 +44,7 @@ class QueueCollector(Collector):
         depth = GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", labels=labels)
         oldest = GaugeMetricFamily(
             "darkroom_queue_oldest_wait_seconds",
-            "Since the job at the head of the queue was accepted; 0 where none waits.",
+            "Since the job was accepted that is the next of its priority; 0 where none waits.",
             labels=labels,
         )
         workers = GaugeMetricFamily("darkroom_live_workers", "Workers that live.", labels=labels)

@@ -16,6 +16,8 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSteps: "lcm takes at most 50 steps with model starter.",
     errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels.",
     errors.IdempotencyKeyReused: "Another request was sent with this key; it takes a new one.",
+    errors.NotAuthenticated: "Send an API key: `Authorization: Bearer KEY`.",
+    errors.BeyondKey: "steps may be at most 50 with this key.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
     errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended already: succeeded.",
@@ -23,8 +25,10 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.PictureNotFound: "The job has 1 picture, with the number 0.",
     errors.PictureExpired: "The picture is no longer kept.",
     errors.RedisUnavailable: "Redis cannot be reached: Connection refused.",
-    errors.QueueFull: "10000 jobs wait for model starter already.",
-    errors.TooMuchWaiting: "About 95 s of work wait for model starter; at most 60 s may.",
+    errors.QueueFull: "10000 jobs wait for this model already.",
+    errors.TooMuchWaiting: "About 95 s of work wait for this model; at most 60 s may.",
+    errors.TooManyQueued: "100 jobs of this key wait already.",
+    errors.RateLimited: "This key may ask for 60 jobs a minute.",
     errors.StoreUnavailable: "The bucket of the pictures cannot be read.",
     errors.NoModel: "No worker has announced a model yet.",
     errors.SamplerRefused: "diffusers refuses euler_a at steps=3.",
@@ -42,6 +46,7 @@ FIELDS: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSteps: "steps",
     errors.UnsupportedSize: "width",
     errors.IdempotencyKeyReused: "Idempotency-Key",
+    errors.BeyondKey: "steps",
 }
 
 Responses = dict[int | str, dict[str, Any]]

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from app.backend import Backend
 from app.census import RecentCensus
 from app.gallery import Gallery
+from app.keyring import Keyring
 from app.metrics import AppMetrics
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -20,6 +21,7 @@ class Services:
     census: RecentCensus
     endings: Endings
     gallery: Gallery
+    keyring: Keyring
     metrics: AppMetrics
 
 

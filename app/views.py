@@ -20,6 +20,7 @@ REQUEST_EXAMPLE = {
     "steps": 30,
     "sampler": "dpmpp_2m_karras",
     "images": 1,
+    "priority": "normal",
     "model": "starter",
     "seed": 1,
     "width": 128,

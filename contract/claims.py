@@ -12,6 +12,7 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 
 from contract import leases
+from contract.acceptance import note_left
 from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, JobFault, restore_job
@@ -30,6 +31,7 @@ from contract.transactions import (
     read_hash,
     transact,
 )
+from contract.turns import put_in_front
 
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
@@ -96,6 +98,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
+        note_left(pipeline, queue.name, job_id, raw)
         if raw.get(b"status") != JobStatus.QUEUED.encode():
             return None
         if end is not None:
@@ -158,7 +161,7 @@ def requeue(
     reason: RequeueReason = RequeueReason.HANDED_BACK,
     fields: Mapping[str, int] | None = None,
 ) -> None:
-    """Puts jobs back at the front of their queue, in their old order, with no retry used up.
+    """Puts jobs back before all others of their priority, in their old order. Uses up no retry.
 
     Those that are no longer this worker's are left alone.
 
@@ -183,4 +186,5 @@ def _requeue(
     for field, value in fields.items():
         pipeline.hset(claim.job.key, field, value)
     claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
+    put_in_front(pipeline, claim.queue, claim.job_id)
     note_event(pipeline, claim.job_id, EventKind.REQUEUED, reason=reason)

@@ -17,6 +17,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import BaseWorker
 
+from contract.acceptance import note_left
 from contract.checkpoints import drop_checkpoint
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound
 from contract.events import EventKind, note_end
@@ -154,6 +155,7 @@ def _cancel(connection: Redis, job_id: str, mark: str, pipeline: Pipeline) -> st
     pipeline.hset(job.key, mapping=fields)
     pipeline.lrem(queue.key, 0, job_id)
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
+    note_left(pipeline, queue.name, job_id, raw)
     _register_cancelled(job, pipeline)
     drop_checkpoint(pipeline, job_id)
     note_end(pipeline, job_id, EventKind.CANCELLED, _failure_ttl_s(job))

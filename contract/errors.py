@@ -8,7 +8,9 @@ DarkroomError
 │   ├── UnsupportedSampler    unsupported_sampler
 │   ├── UnsupportedSteps      unsupported_steps
 │   ├── UnsupportedSize       unsupported_size
-│   └── IdempotencyKeyReused  idempotency_key_reused
+│   ├── IdempotencyKeyReused  idempotency_key_reused
+│   ├── NotAuthenticated      not_authenticated
+│   └── BeyondKey             beyond_key
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
@@ -20,6 +22,9 @@ DarkroomError
 │   ├── RedisUnavailable      redis_unavailable
 │   ├── QueueFull             queue_full
 │   ├── TooMuchWaiting        too_much_waiting
+│   ├── OverQuota             the key has used up what it may
+│   │   ├── TooManyQueued     too_many_queued
+│   │   └── RateLimited       rate_limited
 │   ├── StoreUnavailable      store_unavailable
 │   └── NoModel               no_model
 ├── GenerationError           how a job may fail; stands in the job's `error`
@@ -32,12 +37,15 @@ DarkroomError
 │   └── MalformedJob          malformed_job
 ├── StartupError              a sentence for the operator; the process does not start
 │   ├── BadSetting            bad_setting
+│   ├── BadKey                bad_key
 │   └── BadCheckpoint         bad_checkpoint
 └── ExecutionLost             execution_lost: the job moved on without this worker
 """
 
 from collections.abc import Iterator
 from typing import ClassVar
+
+from contract.quotas import Quotas
 
 
 class DarkroomError(Exception):
@@ -100,6 +108,16 @@ class IdempotencyKeyReused(RequestError):
     title = "The idempotency key belongs to another request"
 
 
+class NotAuthenticated(RequestError):
+    code = "not_authenticated"
+    title = "An API key is needed"
+
+
+class BeyondKey(RequestError):
+    code = "beyond_key"
+    title = "The API key does not allow this"
+
+
 class JobError(DarkroomError):
     pass
 
@@ -155,6 +173,24 @@ class QueueFull(ServiceError):
 class TooMuchWaiting(ServiceError):
     code = "too_much_waiting"
     title = "Too much work waits already"
+
+
+class OverQuota(ServiceError):
+    """`quotas` is what the key has left."""
+
+    def __init__(self, message: str, *, quotas: Quotas, retry_after_s: int = 2):
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.quotas = quotas
+
+
+class TooManyQueued(OverQuota):
+    code = "too_many_queued"
+    title = "The API key has too many jobs that wait"
+
+
+class RateLimited(OverQuota):
+    code = "rate_limited"
+    title = "The API key has asked too often"
 
 
 class StoreUnavailable(ServiceError):
@@ -215,6 +251,11 @@ class StartupError(DarkroomError):
 class BadSetting(StartupError):
     code = "bad_setting"
     title = "A setting is wrong"
+
+
+class BadKey(StartupError):
+    code = "bad_key"
+    title = "The API key cannot be added or revoked"
 
 
 class BadCheckpoint(StartupError):

@@ -11,8 +11,10 @@ from redis import Redis
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
+from rq.utils import as_text
 
-from contract import queue
+from contract import backlog, queue
+from contract.acceptance import OWNER_FIELD
 from contract.errors import DarkroomError, MalformedJob
 from contract.events import progress_key
 from contract.request import JobRequest
@@ -102,10 +104,14 @@ class JobRecord(_Record):
     result: JobResult | None
     error: JobFault | None
     worker: str | None
+    owner: str = ""  # id of the key that made it; empty where none did
 
 
-def read_job(connection: Redis, job_id: str) -> JobRecord | None:
-    """The record of a job, or None where there is none.
+def read_job(connection: Redis, job_id: str, owner: str | None = None) -> JobRecord | None:
+    """The record of a job, or None where there is none. One round trip.
+
+    Args:
+        owner: who looks, by the id of its key: another's job is as good as none. None sees all.
 
     Raises:
         MalformedJob: there is one, but not of our making.
@@ -114,15 +120,15 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
     pipeline.hgetall(Job.key_for(job_id))
     pipeline.xrevrange(Result.get_key(job_id), count=1)
     pipeline.get(progress_key(job_id))
-    raw, results, progress = pipeline.execute()
-    if b"data" not in raw:
+    backlog.ask_standing(pipeline, job_id)
+    raw, results, progress, place = pipeline.execute()
+    made_by = as_text(raw.get(OWNER_FIELD.encode(), b""))
+    if b"data" not in raw or owner not in (None, made_by):
         return None
     job = restore_job(connection, job_id, raw)
     state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
     request = queue.job_request(job.kwargs)
-    standing = None
-    if state is JobState.QUEUED:
-        standing = queue.standing(queue.model_queue(connection, request.model), job_id)
+    standing = backlog.read_standing(place) if state is JobState.QUEUED else None
     assert job.created_at is not None
     return JobRecord(
         id=job_id,
@@ -137,6 +143,7 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,
+        owner=made_by,
     )
 
 

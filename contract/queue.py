@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import redis
 from pydantic import ValidationError
-from redis import Redis, WatchError
-from redis.client import Pipeline
+from redis import Redis
 from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, idempotency, identity
+from contract import backlog, identity, turns
+from contract.acceptance import NO_TERMS, Entry, Terms, judge, note_terms, read_verdict
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.events import EventKind, note_event
@@ -41,42 +42,38 @@ def enqueue(
     *,
     wait_s: float | None = None,
     ticket: Ticket | None = None,
-) -> Standing | None:
-    """Accepts a job in one transaction.
+    terms: Terms = NO_TERMS,
+) -> Entry | None:
+    """Accepts a job in one transaction and one round trip.
 
     Args:
+        job_id: a fresh one for each call: where the ticket had made a job already, this one's
+            records are taken away.
         ttl_s: how long the job's record is kept once it has ended.
         wait_s: how long the job may wait for a worker. Its deadline is an argument of its own, as
             RQ's `ttl` would begin anew whenever the job is put back.
         ticket: an idempotency key, which is written down with the job.
 
     Returns:
-        Where the job stands. None where the key had made a job already, or the answer was lost
-        and may have been that it made this one: then the key tells.
+        None where the key had made a job already, or the answer was lost and may have been that it
+        made this one: then the key tells.
+
+    Raises:
+        QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the terms do not allow it.
     """
     job = _make_job(queue, job_id, request, ttl_s, wait_s)
     with queue.connection.pipeline() as pipeline:
-        if ticket is not None and not _is_free(ticket, pipeline):
-            return None
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
+        note_terms(pipeline, job, request, terms.owner)
         note_event(pipeline, job_id, EventKind.QUEUED)
-        if ticket is not None:
-            idempotency.note(pipeline, ticket, job_id)
-        backlog.note(pipeline, queue.name, request.row_steps)
-        pipeline.llen(queue.key)
-        backlog.ask(pipeline, queue.name)
+        judge(pipeline, queue, job, request, terms, ticket)
         try:
-            *_, length, recent = pipeline.execute()
-        except WatchError:
+            *_, verdict = pipeline.execute()
+        except (redis.ConnectionError, redis.TimeoutError):
+            if ticket is None:
+                raise
             return None
-    work = backlog.work_until(length, length, backlog.recent_work(recent))
-    return Standing(length, work)
-
-
-def _is_free(ticket: Ticket, pipeline: Pipeline) -> bool:
-    """Whether the key has made no job yet; if it makes one from now on, the pipeline fails."""
-    pipeline.watch(ticket.redis_key)  # type: ignore[no-untyped-call]
-    return not pipeline.exists(ticket.redis_key)
+    return read_verdict(verdict, terms)
 
 
 def _make_job(
@@ -103,24 +100,10 @@ def _make_job(
 
 def standing(queue: Queue, job_id: str) -> Standing | None:
     """Where the job stands in the queue; None where it is not waiting."""
-    with queue.connection.pipeline() as pipeline:
-        pipeline.lpos(queue.key, job_id)
-        pipeline.llen(queue.key)
-        backlog.ask(pipeline, queue.name)
-        index, length, recent = pipeline.execute()
-    if index is None:
-        return None
-    position = index + 1
-    return Standing(position, backlog.work_until(position, length, backlog.recent_work(recent)))
-
-
-def waiting(queue: Queue) -> tuple[int, float | None]:
-    """How many jobs wait, and the row-steps in all of them; None where that is not known."""
-    with queue.connection.pipeline() as pipeline:
-        pipeline.llen(queue.key)
-        backlog.ask(pipeline, queue.name)
-        length, recent = pipeline.execute()
-    return length, backlog.work_until(length, length, backlog.recent_work(recent))
+    with queue.connection.pipeline(transaction=False) as pipeline:
+        backlog.ask_standing(pipeline, job_id)
+        (answer,) = pipeline.execute()
+    return backlog.read_standing(answer)
 
 
 def depth(queue: Queue) -> int:
@@ -130,10 +113,12 @@ def depth(queue: Queue) -> int:
 
 
 def oldest_wait_s(queue: Queue) -> float:
-    """Seconds since the job at the head of the queue was accepted; 0 where none waits."""
-    head = queue.connection.lindex(queue.key, 0)
-    accepted = identity.created_at(queue_text(head)) if head is not None else None
-    return 0.0 if accepted is None else max(0.0, time.time() - accepted)
+    """Seconds since the job was accepted that is the next of its priority, where that is longest;
+    0 where none waits."""
+    heads = [queue.connection.lindex(queue.key, 0), *turns.heads(queue)]
+    times = [identity.created_at(queue_text(head)) for head in heads if head is not None]
+    known = [accepted for accepted in times if accepted is not None]
+    return max(0.0, time.time() - min(known)) if known else 0.0
 
 
 def queue_text(member: bytes | str) -> str:

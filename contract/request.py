@@ -1,6 +1,6 @@
 """What may be asked for. Every bound of a request stands here, once."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +40,7 @@ Text = Annotated[
 ]
 Side = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Priority = Literal["high", "normal", "low"]
 ModelId = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
@@ -63,6 +64,10 @@ class _Asked(BaseModel):
         Field(json_schema_extra={"enum": list(SAMPLERS)}, description="See GET /models."),
     ] = DEFAULT_SAMPLER
     images: Annotated[int, Field(ge=1, le=10, description="Picture n has the seed `seed + n`.")] = 1
+    priority: Annotated[
+        Priority,
+        Field(description="`high` joins at the next step; `low` waits until nobody else does."),
+    ] = "normal"
 
 
 class GenerateRequest(_Asked):
@@ -97,6 +102,10 @@ class JobRequest(_Asked):
     seed: Seed
     width: Side
     height: Side
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.priority == "high"
 
     @property
     def row_steps(self) -> int:

@@ -37,6 +37,7 @@ from contract.transactions import (
     read_hash,
     transact,
 )
+from contract.turns import put_in_front
 
 POPPED_MS = 2_000
 """A job that was popped this long ago and not claimed since has no worker."""
@@ -126,6 +127,7 @@ def _return(queue: Queue, stray: bytes) -> bool:
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", stray))
         if is_waiting:
             pipeline.lpush(queue.key, stray)
+            put_in_front(pipeline, queue, queue_text(stray))
             reason = RequeueReason.NEVER_CLAIMED
             note_event(pipeline, queue_text(stray), EventKind.REQUEUED, reason=reason)
         return is_waiting

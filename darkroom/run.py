@@ -34,6 +34,7 @@ def run_all(*, port: int | None, metrics_port: int | None, data: Path) -> None:
     redis_url = named or free_url()
     api = load_settings(AppSettings, port=port, redis_url=redis_url)
     worker = load_settings(WorkerSettings, metrics_port=metrics_port, redis_url=redis_url)
+    api.require_keys_or_loopback()
     port = usable_port(api.host, api.port, "DARKROOM_PORT")
     metrics_port = usable_port(worker.metrics_host, worker.metrics_port, "DARKROOM_METRICS_PORT")
     address = local_url(api.host, port)

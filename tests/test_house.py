@@ -17,6 +17,7 @@ from rq.worker import BaseWorker
 from app.settings import AppSettings
 from contract.samplers import SAMPLERS
 from contract.settings import CommonSettings, environment_name
+from darkroom.settings import ClientSettings
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,7 @@ def test_imports_run_only_downwards() -> None:
 
 def settings() -> list[tuple[str, FieldInfo]]:
     found: dict[str, FieldInfo] = {}
-    for settings_class in (CommonSettings, AppSettings, WorkerSettings):
+    for settings_class in (CommonSettings, AppSettings, WorkerSettings, ClientSettings):
         for name, info in settings_class.model_fields.items():
             found.setdefault(environment_name(settings_class, name), info)
     return list(found.items())

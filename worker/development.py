@@ -133,6 +133,7 @@ class Development:
                 height=request.height,
                 table=table,
                 start=self._starts.get(key.n),
+                is_urgent=request.is_urgent,
             )
             for key in self.keys
         ]

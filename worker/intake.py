@@ -162,8 +162,12 @@ class Intake:
     def _room(self) -> Room:
         room = Room(self._engine.budget)
         for _, development in self.jobs.values():
-            room.fill(self._shape(development.request), development.rows)
+            self._fill(room, development)
         return room
+
+    def _fill(self, room: Room, development: Development) -> None:
+        request = development.request
+        room.fill(self._shape(request), development.rows, request.is_urgent)
 
     def _shape(self, request: JobRequest) -> Shape:
         return self._engine.model.shape(request.width, request.height)
@@ -173,7 +177,9 @@ class Intake:
 
         def fits(request: JobRequest, is_suspect: bool) -> bool:
             """A suspect waits in the queue for a worker that has nothing else to do."""
-            return not is_suspect and room.fits(self._shape(request), rows_of(request.guidance))
+            if is_suspect:
+                return False
+            return room.fits(self._shape(request), rows_of(request.guidance), request.is_urgent)
 
         arrivals: list[Arrival] = []
         try:
@@ -181,7 +187,7 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
-                    room.fill(self._shape(development.request), development.rows)
+                    self._fill(room, development)
             self._failures = 0
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)

@@ -6,10 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Response
 from fastapi.responses import JSONResponse
 
-from app.admission import Accepted, accept, admit, recall
+from app.access import Asker, Caller
+from app.admission import Accepted, accept, admit, recall, require_within, terms_for
 from app.estimates import job_view
 from app.keys import read_key
 from app.problems import JobFailed
+from app.quotas import quota_headers
 from app.responses import Responses, problems
 from app.routes.pictures import picture_response
 from app.services import Served, Services
@@ -37,6 +39,14 @@ HEADERS = {
         "description": "`true` where the job was made by an earlier request of the same key.",
         "schema": {"type": "string"},
     },
+    "RateLimit-Policy": {
+        "description": "The limits of the caller's key, where it has some.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of them.",
+        "schema": {"type": "string"},
+    },
 }
 ANSWERS: Responses = {
     202: {
@@ -61,11 +71,14 @@ RESPONSES = ANSWERS | problems(
     errors.UnsupportedSteps,
     errors.UnsupportedSize,
     errors.IdempotencyKeyReused,
+    errors.BeyondKey,
     errors.JobExpired,
     errors.BodyTooLarge,
     errors.RedisUnavailable,
     errors.QueueFull,
     errors.TooMuchWaiting,
+    errors.TooManyQueued,
+    errors.RateLimited,
     errors.NoModel,
     errors.StoreUnavailable,
     errors.JobEnded,
@@ -90,6 +103,7 @@ WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNO
 async def generate(
     asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
     services: Served,
+    caller: Asker,
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
     ] = None,
@@ -112,13 +126,15 @@ async def generate(
             "A picture as the answer needs images to be 1; several are fetched by their links.",
             field="images",
         )
-    ticket = Ticket.of(read_key(idempotency_key), asked) if idempotency_key is not None else None
-    accepted = await _accept(services, asked, ticket)
+    ticket = None
+    if idempotency_key is not None:
+        ticket = Ticket.of(read_key(idempotency_key), asked, caller.owner)
+    accepted = await _accept(services, caller, asked, ticket)
     record = accepted.record
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
     if wait_s is not None:
         record = await services.endings.wait(record, wait_s)
-    headers = {"Location": job_url(record.id)}
+    headers = {"Location": job_url(record.id)} | quota_headers(accepted.quotas)
     if accepted.is_replay:
         headers[REPLAYED] = "true"
     if wait_s is not None and prefer is not None:
@@ -128,15 +144,18 @@ async def generate(
     return await _job(services, record, headers)
 
 
-async def _accept(services: Services, asked: GenerateRequest, ticket: Ticket | None) -> Accepted:
+async def _accept(
+    services: Services, caller: Caller, asked: GenerateRequest, ticket: Ticket | None
+) -> Accepted:
     """What the key has made before holds, whatever has become of the model and the queue since."""
     recalled = await services.backend.call(recall, ticket) if ticket is not None else None
     if recalled is not None:
         return recalled
     census = await services.census.get()
     request = admit(asked, census, services.settings.default_model)
-    speed = census.row_steps_per_s(request.model)
-    accepted = await services.backend.call(accept, request, services.settings, speed, ticket)
+    require_within(caller.limits, request)
+    terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
+    accepted = await services.backend.call(accept, request, services.settings, terms, ticket)
     if not accepted.is_replay:
         services.metrics.accepted(request.model)
     return accepted

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app.access import Asker
 from app.estimates import job_view
 from app.lookup import find_job
 from app.responses import problems, success
@@ -21,8 +22,8 @@ POLL_AGAIN_S = 1
     | problems(errors.JobNotFound, errors.JobExpired, errors.MalformedJob, errors.RedisUnavailable),
     summary="State, progress and pictures of a job",
 )
-async def get_job(job_id: str, services: Served, response: Response) -> JobView:
-    record = await find_job(services, job_id)
+async def get_job(job_id: str, services: Served, caller: Asker, response: Response) -> JobView:
+    record = await find_job(services, caller, job_id)
     if not record.state.is_final:
         response.headers["Retry-After"] = str(POLL_AGAIN_S)
     return await job_view(services, record)
@@ -42,7 +43,7 @@ async def get_job(job_id: str, services: Served, response: Response) -> JobView:
     ),
     summary="Cancel a job, queued or running",
 )
-async def cancel_job(job_id: str, services: Served) -> JobView:
-    await find_job(services, job_id)
+async def cancel_job(job_id: str, services: Served, caller: Asker) -> JobView:
+    await find_job(services, caller, job_id)
     await services.backend.call(endings.cancel, job_id)
-    return await job_view(services, await find_job(services, job_id))
+    return await job_view(services, await find_job(services, caller, job_id))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
+from app.access import Asker
 from app.lookup import find_job
 from app.responses import problems, success
 from app.services import Served, Services
@@ -38,9 +39,10 @@ async def get_picture(
     job_id: str,
     n: int,
     services: Served,
+    caller: Asker,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    record = await find_job(services, job_id)
+    record = await find_job(services, caller, job_id)
     etag = _etag(_picture(record, n))
     if if_none_match is not None and (etag in if_none_match or if_none_match.strip() == "*"):
         return Response(status_code=304, headers=_cache_headers(services, etag))

@@ -44,6 +44,7 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
         "steps": 30,
         "sampler": "dpmpp_2m_karras",
         "images": 1,
+        "priority": "normal",
         "model": "tiny",
         "width": 64,
         "height": 64,

@@ -86,9 +86,8 @@ def test_the_idempotency_key_and_its_answers_are_shown() -> None:
     assert header["description"]
     assert header["examples"]
     for status in ("200", "202"):
-        assert {"Location", "Idempotency-Replayed"} == operation["responses"][status][
-            "headers"
-        ].keys()
+        headers = operation["responses"][status]["headers"].keys()
+        assert headers == {"Location", "Idempotency-Replayed", "RateLimit-Policy", "RateLimit"}
     shown = {
         (status, code)
         for status, response in operation["responses"].items()

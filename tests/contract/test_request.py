@@ -53,7 +53,8 @@ def faults(**fields: Any) -> list[Any]:
         ("model", ""),
         ("model", "a\0b"),
         ("previews", 1),
-        ("priority", "high"),
+        ("priority", "urgent"),
+        ("priority", None),
     ],
 )
 def test_wrong_value_is_refused_by_the_name_of_its_field(field: str, value: object) -> None:

@@ -8,13 +8,13 @@ from redis import Redis
 from rq import Queue
 
 from contract import (
-    backlog,
     checkpoints,
     endings,
     events,
     idempotency,
     identity,
     queue,
+    turns,
     workers,
 )
 from contract.checkpoints import JobCheckpoint, write_checkpoints
@@ -45,10 +45,10 @@ WARM_UP = 50
 
 @pytest.fixture(autouse=True)
 def _short_ttls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "KEPT_S", TTL_S)
     monkeypatch.setattr(checkpoints, "TTL_S", TTL_S)
     monkeypatch.setattr(events, "PROGRESS_TTL_S", TTL_S)
     monkeypatch.setattr(idempotency, "KEPT_S", TTL_S)
+    monkeypatch.setattr(turns, "KEPT_S", TTL_S)
     monkeypatch.setattr(endings, "WORKER_TTL_S", TTL_S)
     monkeypatch.setattr(workers, "WORKER_TTL_S", TTL_S)
 

@@ -37,7 +37,7 @@ class Row:
     generator: torch.Generator
     program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
     latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
-    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining
+    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, likewise
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
 
@@ -49,6 +49,11 @@ class Row:
     def end(self) -> Checkpoint:
         """Where the picture is once it is done; no step comes that would want the outputs."""
         return _checkpoint(self, self.latents.cpu(), self.latents[:0].cpu())
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where the picture is that is in no batch."""
+        return _checkpoint(self, self.latents.cpu(), self.outputs.cpu())
 
     @property
     def draws(self) -> bool:
@@ -130,11 +135,11 @@ class Batch:
         }
 
     def leave(self, keys: set[Hashable]) -> list[Row]:
-        """Takes out the pictures named, done or not; their rows come back with their latents."""
+        """Takes out the pictures named, done or not; their rows come back with their tensors."""
         left = []
         for i, row in enumerate(self.rows):
             if row.picture.key in keys:
-                row.latents = self._latents[i]
+                row.latents, row.outputs = self._latents[i], self._outputs[i]
                 left.append(row)
         if left:
             stay = [i for i, row in enumerate(self.rows) if row.picture.key not in keys]

@@ -25,6 +25,7 @@ class Picture:
     height: int  # pixels
     table: SamplerTable
     start: Checkpoint | None = None  # where it goes on; from noise if None
+    is_urgent: bool = False  # joins at the next step, and others make way
 
     @property
     def is_guided(self) -> bool:
