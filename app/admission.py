@@ -24,6 +24,7 @@ from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState, read_job
 from contract.request import GenerateRequest, JobRequest
 from contract.resolution import resolve
+from contract.webhooks import aside
 from contract.workers import ModelCard
 
 ATTEMPTS = 5
@@ -88,6 +89,7 @@ def recall(connection: Redis, ticket: Ticket) -> Accepted | None:
 
 def accept(
     connection: Redis,
+    asked: GenerateRequest,
     request: JobRequest,
     settings: AppSettings,
     row_steps_per_s: float | None,
@@ -96,6 +98,7 @@ def accept(
     """Puts a new job into its model's queue, unless the key has made one at the same moment.
 
     Args:
+        request: what `admit` made of what was asked.
         row_steps_per_s: the speed of the model's workers, where it is known.
 
     Raises:
@@ -114,9 +117,10 @@ def accept(
             settings.result_ttl_s,
             wait_s=settings.queue_ttl_s,
             ticket=ticket,
+            meta=aside(asked),
         )
         if standing is not None:
-            return Accepted(_fresh(job_id, request, standing), is_replay=False)
+            return Accepted(_fresh(job_id, asked, request, standing), is_replay=False)
         known = recall(connection, ticket) if ticket is not None else None
         if known is not None:  # made by another call, or by this one, whose answer was lost
             return Accepted(known.record, is_replay=known.record.id != job_id)
@@ -142,7 +146,9 @@ def _require_room(
         )
 
 
-def _fresh(job_id: str, request: JobRequest, standing: Standing) -> JobRecord:
+def _fresh(
+    job_id: str, asked: GenerateRequest, request: JobRequest, standing: Standing
+) -> JobRecord:
     return JobRecord(
         id=job_id,
         state=JobState.QUEUED,
@@ -156,4 +162,5 @@ def _fresh(job_id: str, request: JobRequest, standing: Standing) -> JobRecord:
         result=None,
         error=None,
         worker=None,
+        tags=asked.tags,
     )

@@ -20,6 +20,9 @@ from contract.request import JobRequest
 ERROR_FIELD = "error"
 """A field of ours in RQ's hash of a job: how it failed, as JSON."""
 
+TAGS_FIELD = "tags"
+"""Where the caller's notes stand in the `meta` of RQ's job."""
+
 
 class JobState(StrEnum):
     QUEUED = "queued"
@@ -102,6 +105,7 @@ class JobRecord(_Record):
     result: JobResult | None
     error: JobFault | None
     worker: str | None
+    tags: Mapping[str, str] = {}
 
 
 def read_job(connection: Redis, job_id: str) -> JobRecord | None:
@@ -137,7 +141,16 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,
+        tags=tags_of(job),
     )
+
+
+def tags_of(job: Job) -> dict[str, str]:
+    """The caller's notes; none where there are none that can be read."""
+    tags = job.meta.get(TAGS_FIELD)
+    if not isinstance(tags, dict):
+        return {}
+    return {str(name): str(text) for name, text in tags.items()}
 
 
 def restore_job(connection: Redis, job_id: str, raw: Mapping[Any, Any]) -> Job:

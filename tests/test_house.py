@@ -17,11 +17,12 @@ from rq.worker import BaseWorker
 from app.settings import AppSettings
 from contract.samplers import SAMPLERS
 from contract.settings import CommonSettings, environment_name
+from courier.settings import CourierSettings
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PACKAGES = ("app", "contract", "darkroom", "worker")
+PACKAGES = ("app", "contract", "courier", "darkroom", "worker")
 
 
 def test_imports_run_only_downwards() -> None:
@@ -33,7 +34,7 @@ def test_imports_run_only_downwards() -> None:
 
 def settings() -> list[tuple[str, FieldInfo]]:
     found: dict[str, FieldInfo] = {}
-    for settings_class in (CommonSettings, AppSettings, WorkerSettings):
+    for settings_class in (CommonSettings, AppSettings, WorkerSettings, CourierSettings):
         for name, info in settings_class.model_fields.items():
             found.setdefault(environment_name(settings_class, name), info)
     return list(found.items())

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Header, Response
 from fastapi.responses import JSONResponse
 
 from app.admission import Accepted, accept, admit, recall
+from app.callbacks import require_callable
 from app.estimates import job_view
 from app.keys import read_key
 from app.problems import JobFailed
@@ -133,10 +134,11 @@ async def _accept(services: Services, asked: GenerateRequest, ticket: Ticket | N
     recalled = await services.backend.call(recall, ticket) if ticket is not None else None
     if recalled is not None:
         return recalled
+    require_callable(asked, services.settings)
     census = await services.census.get()
     request = admit(asked, census, services.settings.default_model)
     speed = census.row_steps_per_s(request.model)
-    accepted = await services.backend.call(accept, request, services.settings, speed, ticket)
+    accepted = await services.backend.call(accept, asked, request, services.settings, speed, ticket)
     if not accepted.is_replay:
         services.metrics.accepted(request.model)
     return accepted
