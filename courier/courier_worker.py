@@ -66,6 +66,9 @@ class CourierWorker(BaseWorker):
             except redis.RedisError as error:
                 logger.warning("the queue of webhooks cannot be reached: %s", error)
                 time.sleep(PAUSE_S)
+            except Exception:  # one bad record must not hold up the others
+                logger.exception("a webhook cannot be read")
+                time.sleep(PAUSE_S)
         self._leave()
         return True
 
@@ -79,7 +82,7 @@ class CourierWorker(BaseWorker):
         self._scheduler.enqueue_scheduled_jobs()
         if time.monotonic() > self._swept_at + SWEEP_S:
             self._swept_at = time.monotonic()
-            self.clean_registries()
+            self.clean_registries()  # type: ignore[no-untyped-call]
 
     def _register(self) -> None:
         """The whole record each time, so that one that expired in an outage comes back whole."""
@@ -126,7 +129,7 @@ class CourierWorker(BaseWorker):
     def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:
             self.perform_job(job, queue, execution)
-        except redis.RedisError as error:  # RQ's sweep finds it, and it may be sent once more
+        except Exception as error:  # RQ's sweep finds it, and it may be sent once more
             logger.warning("webhook %s: what became of it is not written: %s", job.id, error)
         finally:
             self._slots.release()

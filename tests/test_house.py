@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job
+from rq.scheduler import RQScheduler
 from rq.worker import BaseWorker
 
 from app.settings import AppSettings
@@ -83,6 +84,11 @@ def test_the_samplers_page_is_what_the_code_does() -> None:
         (BaseWorker.clean_registries, ""),
         (BaseWorker.handle_payload, "message"),
         (BaseWorker.request_stop, "signum frame"),
+        (BaseWorker.perform_job, "job queue execution"),
+        (BaseWorker.prepare_execution, "job"),
+        (RQScheduler.acquire_locks, ""),
+        (RQScheduler.enqueue_scheduled_jobs, ""),
+        (RQScheduler.release_locks, ""),
     ],
 )
 def test_rq_still_has_the_seams_that_the_worker_sits_on(function: object, parameters: str) -> None:

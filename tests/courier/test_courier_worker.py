@@ -176,11 +176,13 @@ def test_a_slow_receiver_holds_up_nobody_else(
             assert StartedJobRegistry(queue=hooks).get_job_ids(cleanup=False)
 
 
-def test_a_courier_survives_connections_that_break(
-    redis_url: str, connection: Redis, receiver: Receiver
+def test_a_courier_survives_connections_that_break_and_records_that_cannot_be_read(
+    redis_url: str, connection: Redis, hooks: Queue, receiver: Receiver
 ) -> None:
+    connection.hset(Job.key_for("junk"), mapping={"created_at": "yesterday", "data": "junk"})
+    connection.rpush(hooks.key, "junk")
     with courier(redis_url) as worker:
-        until(lambda: connection.exists(worker.key))
+        until(lambda: connection.llen(hooks.key) == 0 and connection.exists(worker.key))
         connection.client_kill_filter(_type="normal", skipme=True)
         end_a_job(connection, receiver.url)
         assert receiver.next().verified(SECRETS[0])

@@ -18,3 +18,10 @@ def test_on_a_gpu_only_the_worker_differs_and_reserves_one() -> None:
     assert gpu["worker"]["build"]["args"].keys() == plain["worker"]["build"]["args"].keys()
     (device,) = gpu["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+
+
+def test_what_delivers_webhooks_is_asked_for_and_set_as_the_api_is() -> None:
+    plain = services("docker-compose.yml")
+    api, webhooks = plain["api"]["environment"], plain["webhooks"]["environment"]
+    assert plain["webhooks"]["profiles"] == ["webhooks"]
+    assert {name: webhooks[name] for name in api} == api
