@@ -26,6 +26,7 @@ from contract.keys import KeyLimits
 from contract.quotas import NO_QUOTAS, Quotas
 from contract.request import GenerateRequest, JobRequest, Priority
 from contract.resolution import resolve
+from contract.webhooks import aside
 from contract.workers import ModelCard
 
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # highest first
@@ -130,12 +131,16 @@ def terms_for(caller: Caller, settings: AppSettings, row_steps_per_s: float | No
 
 def accept(
     connection: Redis,
+    asked: GenerateRequest,
     request: JobRequest,
     settings: AppSettings,
     terms: Terms,
     ticket: Ticket | None,
 ) -> Accepted:
     """Puts a new job into its model's queue, unless the key has made one at the same moment.
+
+    Args:
+        request: what `admit` made of what was asked.
 
     Raises:
         QueueFull: as many jobs as are allowed wait already.
@@ -156,9 +161,10 @@ def accept(
             wait_s=settings.queue_ttl_s,
             ticket=ticket,
             terms=terms,
+            meta=aside(asked),
         )
         if entry is not None:
-            record = _fresh(job_id, request, entry.standing, terms.owner)
+            record = _fresh(job_id, asked, request, entry.standing, terms.owner)
             return Accepted(record, is_replay=False, quotas=entry.quotas)
         known = recall(connection, ticket) if ticket is not None else None
         if known is not None:  # made by another call, or by this one, whose answer was lost
@@ -166,7 +172,9 @@ def accept(
     raise RedisUnavailable("The answers of Redis are lost again and again.")
 
 
-def _fresh(job_id: str, request: JobRequest, standing: Standing, owner: str) -> JobRecord:
+def _fresh(
+    job_id: str, asked: GenerateRequest, request: JobRequest, standing: Standing, owner: str
+) -> JobRecord:
     return JobRecord(
         id=job_id,
         state=JobState.QUEUED,
@@ -181,4 +189,5 @@ def _fresh(job_id: str, request: JobRequest, standing: Standing, owner: str) -> 
         error=None,
         worker=None,
         owner=owner,
+        tags=asked.tags,
     )

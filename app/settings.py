@@ -7,10 +7,10 @@ from pydantic import Field
 
 from contract.errors import BadSetting
 from contract.request import ModelId
-from contract.settings import CommonSettings
+from contract.settings import WebhookSettings
 
 
-class AppSettings(CommonSettings):
+class AppSettings(WebhookSettings):
     host: Annotated[str, Field(description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")

@@ -44,6 +44,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "error": None,
     "timings": None,
     "worker": None,
+    "tags": {},
     "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": f"/jobs/{ID_EXAMPLE}"},
 }
 SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
@@ -166,6 +167,7 @@ class JobView(_View):
     error: JobFault | None
     timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
+    tags: Annotated[dict[str, str], Field(description="The caller's own notes, as they came.")]
     links: Links
 
     @classmethod
@@ -188,6 +190,7 @@ class JobView(_View):
             error=record.error,
             timings=result.timings if result is not None else None,
             worker=record.worker,
+            tags=dict(record.tags),
             links=Links(self=url, cancel=None if record.state.is_final else url),
         )
 

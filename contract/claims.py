@@ -32,6 +32,7 @@ from contract.transactions import (
     transact,
 )
 from contract.turns import put_in_front
+from contract.webhooks import note_webhook
 
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
@@ -124,6 +125,8 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         pipeline.hset(key, mapping=fields)
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         note_event(pipeline, job_id, EventKind.STARTED, worker=worker_name, attempt=attempt)
+        if attempt == 1:
+            note_webhook(pipeline, job, "job.started")
         pipeline.persist(key)
         strikes = number_in(raw, STRIKES_FIELD)
         made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw))

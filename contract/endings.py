@@ -33,6 +33,7 @@ from contract.transactions import (
     is_held,
     transact,
 )
+from contract.webhooks import note_webhook
 from contract.workers import WORKER_TTL_S
 
 
@@ -57,6 +58,7 @@ def commit(claim: Claim, result: JobResult) -> None:
         )
         job.cleanup(result_ttl, pipeline=pipeline, remove_from_queue=False)
         note_end(pipeline, claim.job_id, EventKind.SUCCEEDED, result_ttl)
+        note_webhook(pipeline, job, "job.succeeded", images=result.images)
         _keep(pipeline, job.finished_job_registry, result_ttl)
 
     _end(claim, write, "successful_job_count")
@@ -83,6 +85,7 @@ def fail(claim: Claim, error: DarkroomError) -> None:
         )
         pipeline.hset(job.key, ERROR_FIELD, fault.model_dump_json())
         note_end(pipeline, claim.job_id, EventKind.FAILED, _failure_ttl_s(job), code=fault.code)
+        note_webhook(pipeline, job, "job.failed", error=fault)
         _keep(pipeline, job.failed_job_registry, job.failure_ttl)
 
     _end(claim, write, "failed_job_count")
@@ -147,9 +150,10 @@ def _cancel(connection: Redis, job_id: str, mark: str, pipeline: Pipeline) -> st
         execution = Execution(as_text(held_by), job_id, connection, job.worker_name or "")
         forget(Claim(queue, job, execution), pipeline)
         pipeline.hdel(job.key, EXECUTION_FIELD)
+    job.ended_at = now()
     fields: dict[Any, Any] = {
         "status": JobStatus.CANCELED,
-        "ended_at": utcformat(now()),
+        "ended_at": utcformat(job.ended_at),
         DONE_FIELD: mark,
     }
     pipeline.hset(job.key, mapping=fields)
@@ -159,6 +163,7 @@ def _cancel(connection: Redis, job_id: str, mark: str, pipeline: Pipeline) -> st
     _register_cancelled(job, pipeline)
     drop_checkpoint(pipeline, job_id)
     note_end(pipeline, job_id, EventKind.CANCELLED, _failure_ttl_s(job))
+    note_webhook(pipeline, job, "job.cancelled")
     return job.worker_name if status is JobStatus.STARTED else None
 
 

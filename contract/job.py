@@ -22,6 +22,9 @@ from contract.request import JobRequest
 ERROR_FIELD = "error"
 """A field of ours in RQ's hash of a job: how it failed, as JSON."""
 
+TAGS_FIELD = "tags"
+"""Where the caller's notes stand in the `meta` of RQ's job."""
+
 
 class JobState(StrEnum):
     QUEUED = "queued"
@@ -105,6 +108,7 @@ class JobRecord(_Record):
     error: JobFault | None
     worker: str | None
     owner: str = ""  # id of the key that made it; empty where none did
+    tags: Mapping[str, str] = {}
 
 
 def read_job(connection: Redis, job_id: str, owner: str | None = None) -> JobRecord | None:
@@ -144,7 +148,16 @@ def read_job(connection: Redis, job_id: str, owner: str | None = None) -> JobRec
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,
         owner=made_by,
+        tags=tags_of(job),
     )
+
+
+def tags_of(job: Job) -> dict[str, str]:
+    """The caller's notes; none where there are none that can be read."""
+    tags = job.meta.get(TAGS_FIELD)
+    if not isinstance(tags, dict):
+        return {}
+    return {str(name): str(text) for name, text in tags.items()}
 
 
 def restore_job(connection: Redis, job_id: str, raw: Mapping[Any, Any]) -> Job:

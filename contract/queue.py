@@ -43,6 +43,7 @@ def enqueue(
     wait_s: float | None = None,
     ticket: Ticket | None = None,
     terms: Terms = NO_TERMS,
+    meta: Mapping[str, Any] | None = None,
 ) -> Entry | None:
     """Accepts a job in one transaction and one round trip.
 
@@ -53,6 +54,7 @@ def enqueue(
         wait_s: how long the job may wait for a worker. Its deadline is an argument of its own, as
             RQ's `ttl` would begin anew whenever the job is put back.
         ticket: an idempotency key, which is written down with the job.
+        meta: what stands beside the request and changes no picture; `webhooks.aside` makes it.
 
     Returns:
         None where the key had made a job already, or the answer was lost and may have been that it
@@ -61,7 +63,7 @@ def enqueue(
     Raises:
         QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the terms do not allow it.
     """
-    job = _make_job(queue, job_id, request, ttl_s, wait_s)
+    job = _make_job(queue, job_id, request, ttl_s, wait_s, meta)
     with queue.connection.pipeline() as pipeline:
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
         note_terms(pipeline, job, request, terms.owner)
@@ -77,7 +79,12 @@ def enqueue(
 
 
 def _make_job(
-    queue: Queue, job_id: str, request: JobRequest, ttl_s: int, wait_s: float | None
+    queue: Queue,
+    job_id: str,
+    request: JobRequest,
+    ttl_s: int,
+    wait_s: float | None,
+    meta: Mapping[str, Any] | None,
 ) -> Job:
     accepted = identity.created_at(job_id)
     arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
@@ -92,6 +99,7 @@ def _make_job(
         failure_ttl=ttl_s,
         description=f"generate {job_id}",  # never the prompt: RQ logs descriptions
         retry=Retry(max=RESCUES),
+        meta=dict(meta or {}),
     )
     if accepted is not None:  # one time of acceptance, wherever it is read
         job.created_at = datetime.fromtimestamp(accepted, UTC)

@@ -14,9 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from contract.rows import rows_of
 from contract.samplers import DEFAULT_SAMPLER, SAMPLERS
+from contract.subscription import ENDS, Subscription, Tags, WebhookEvents, WebhookUrl
 
 MOST_STEPS = 150
 MOST_SEED = 2**32 - 1  # torch's CPU generator uses no more
+
+ASIDES = ("webhook", "webhook_events", "tags")
+"""Fields that no picture follows from: a job holds them beside its request."""
 
 
 def _without_nul(text: str) -> str:
@@ -83,6 +87,32 @@ class GenerateRequest(_Asked):
     height: Annotated[
         Side | None, Field(description="Pixels. Default: the model's native height.")
     ] = None
+    webhook: Annotated[
+        WebhookUrl | None,
+        Field(description="http(s) URL that is told by a signed POST how the job ended."),
+    ] = None
+    webhook_events: Annotated[
+        WebhookEvents | None,
+        Field(description="What the webhook is told. Default: the end, whichever it is."),
+    ] = None
+    tags: Annotated[
+        Tags, Field(description="The caller's own notes, returned with the job and its webhooks.")
+    ] = {}
+
+    @property
+    def subscription(self) -> Subscription | None:
+        if self.webhook is None:
+            return None
+        events = self.webhook_events if self.webhook_events is not None else list(ENDS)
+        return Subscription(url=self.webhook, events=events)
+
+    @model_validator(mode="after")
+    def _events_go_somewhere(self) -> Self:
+        if self.webhook_events is not None and self.webhook is None:
+            raise PydanticCustomError(
+                "no_webhook", "Needs a webhook to send them to", {"field": "webhook_events"}
+            )
+        return self
 
     @model_validator(mode="after")
     def _last_seed_exists(self) -> Self:

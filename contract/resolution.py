@@ -3,7 +3,7 @@
 import secrets
 
 from contract.errors import UnknownModel, UnsupportedSampler, UnsupportedSize, UnsupportedSteps
-from contract.request import MOST_SEED, GenerateRequest, JobRequest
+from contract.request import ASIDES, MOST_SEED, GenerateRequest, JobRequest
 from contract.workers import ModelCard
 
 
@@ -17,7 +17,7 @@ def resolve(request: GenerateRequest, model: ModelCard) -> JobRequest:
     """
     _check_sampler(request, model)
     return JobRequest(
-        **request.model_dump(exclude={"model", "seed", "width", "height"}),
+        **request.model_dump(exclude={"model", "seed", "width", "height", *ASIDES}),
         model=model.id,
         seed=_seed(request),
         width=_side(request.width, "width", model.width, model),

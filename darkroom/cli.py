@@ -86,6 +86,16 @@ def _worker(options: argparse.Namespace) -> None:
     os._exit(0)
 
 
+def _webhooks(options: argparse.Namespace) -> None:
+    from courier.main import run_courier
+    from courier.settings import CourierSettings
+
+    run_courier(load_settings(CourierSettings))
+    # Receivers that have not answered by now would hold up the end for their whole time.
+    logging.shutdown()
+    os._exit(0)
+
+
 def _generate(options: argparse.Namespace) -> None:
     from darkroom.generate import generate
     from darkroom.settings import ClientSettings
@@ -148,6 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("--checkpoint", type=Path, help="a Stable Diffusion folder")
     worker.add_argument("--metrics-port", type=int, help="its /metrics (default: 9464)")
     worker.set_defaults(command=_worker)
+
+    webhooks = commands.add_parser("webhooks", help="delivers webhooks")
+    webhooks.set_defaults(command=_webhooks)
 
     generate = commands.add_parser("generate", help="make a picture from a prompt")
     _add_request(generate)

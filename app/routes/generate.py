@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from app.access import Asker, Caller
 from app.admission import Accepted, accept, admit, recall, require_within, terms_for
+from app.callbacks import require_callable
 from app.estimates import job_view
 from app.keys import read_key
 from app.problems import JobFailed
@@ -151,11 +152,12 @@ async def _accept(
     recalled = await services.backend.call(recall, ticket) if ticket is not None else None
     if recalled is not None:
         return recalled
+    require_callable(asked, services.settings)
     census = await services.census.get()
     request = admit(asked, census, services.settings.default_model)
     require_within(caller.limits, request)
     terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
-    accepted = await services.backend.call(accept, request, services.settings, terms, ticket)
+    accepted = await services.backend.call(accept, asked, request, services.settings, terms, ticket)
     if not accepted.is_replay:
         services.metrics.accepted(request.model)
     return accepted
