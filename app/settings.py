@@ -42,3 +42,9 @@ class AppSettings(CommonSettings):
         int,
         Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),
     ] = 60
+    metadata: Annotated[
+        bool,
+        Field(
+            description="Whether pictures carry their parameters, where the request does not say."
+        ),
+    ] = True

@@ -13,7 +13,7 @@ from contract.workers import ModelCard, WorkerCard
 PNG = "image/png"
 PICTURE_SCHEMA = {"type": "string", "format": "binary"}
 
-REQUEST_EXAMPLE = {
+REQUEST_EXAMPLE: dict[str, Any] = {
     "prompt": "red apple",
     "negative_prompt": "",
     "guidance": 7.5,
@@ -24,14 +24,18 @@ REQUEST_EXAMPLE = {
     "seed": 1,
     "width": 128,
     "height": 128,
+    "format": "png",
+    "quality": None,
+    "metadata": True,
 }
+RESOLVED_EXAMPLE = REQUEST_EXAMPLE | {"resized_width": None, "resized_height": None}
 ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
 DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
 QUEUED_EXAMPLE: dict[str, Any] = {
     "id": ID_EXAMPLE,
     "state": "queued",
     "model": "starter",
-    "request": REQUEST_EXAMPLE,
+    "request": RESOLVED_EXAMPLE,
     "created_at": "2026-11-24T08:45:46.557000Z",
     "started_at": None,
     "ended_at": None,
@@ -91,6 +95,7 @@ MODELS_EXAMPLE = {
             "side_multiple": 8,
             "token_limit": 24,
             "prediction_type": "v_prediction",
+            "fingerprint": "5a40ebf1e6ef9a8a0ba3b28c5ee3ea2a3a1ea1df1f8e8bd5a4d4c1e7a3d08a11",
             "samplers": {"lcm": {"max_steps": 50, "refusal": None}},
             "seen_at": 1795509933.8,
             "live_workers": 1,
@@ -183,7 +188,7 @@ class JobView(_View):
             estimated_s=_estimate_s(record, row_steps_per_s),
             progress=_progress(record),
             images=_images(record),
-            warnings=result.warnings if result is not None else [],
+            warnings=record.request.warnings + (result.warnings if result is not None else []),
             error=record.error,
             timings=result.timings if result is not None else None,
             worker=record.worker,
@@ -240,9 +245,9 @@ def _images(record: JobRecord) -> list[Image]:
             sha256=image.sha256,
             seed=image.seed,
             bytes=image.bytes,
-            width=record.request.width,
-            height=record.request.height,
-            media_type=PNG,
+            width=record.request.final_size.width,
+            height=record.request.final_size.height,
+            media_type=record.request.media_type,
         )
         for n, image in enumerate(record.result.images)
     ]

@@ -73,6 +73,9 @@ class JobResult(_Record):
     images: list[PictureRecord]
     warnings: list[str]
     timings: Timings
+    model_fingerprint: Annotated[
+        str, Field(description="SHA-256 of the model's files; empty where the worker did not say.")
+    ] = ""
 
 
 class JobFault(_Record):

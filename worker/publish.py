@@ -1,4 +1,4 @@
-"""Pictures to PNG, to the store, to the job's commit: in threads, off the engine's loop."""
+"""Pictures to bytes, to the store, to the job's commit: in threads, off the engine's loop."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ from contract.errors import (
 from contract.events import write_progress
 from contract.pictures.store import PictureStore
 from contract.transactions import Claim
-from worker.development import Development, encode_png
+from worker.development import Development
 from worker.engine.picture import Developed
 from worker.metrics import WorkerMetrics
 from worker.storeroom import Storeroom
@@ -114,9 +114,11 @@ class Publisher:
 
     def _store(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
-            png = encode_png(developed.pixels)
-            digest = self._patiently(claim, lambda: self._storeroom.put(png, development.stored))
-            result = development.store(developed, digest, len(png))
+            content = development.encoded(developed)
+            digest = self._patiently(
+                claim, lambda: self._storeroom.put(content, development.stored)
+            )
+            result = development.store(developed, digest, len(content))
             if result is not None:
                 if development.longest_pause_s > self._lifetime_s / 2:
                     self._store_again(claim, development)
@@ -134,9 +136,9 @@ class Publisher:
 
     def _store_again(self, claim: Claim, development: Development) -> None:
         """The first pictures of a job that took so long may have expired before the last."""
-        for pixels in development.pixels:
-            png = encode_png(pixels)
-            self._patiently(claim, partial(self._storeroom.put, png, development.stored))
+        for developed in development.kept:
+            content = development.encoded(developed)
+            self._patiently(claim, partial(self._storeroom.put, content, development.stored))
 
     def _fail(self, claim: Claim, error: DarkroomError) -> None:
         try:

@@ -134,7 +134,7 @@ async def _accept(services: Services, asked: GenerateRequest, ticket: Ticket | N
     if recalled is not None:
         return recalled
     census = await services.census.get()
-    request = admit(asked, census, services.settings.default_model)
+    request = admit(asked, census, services.settings)
     speed = census.row_steps_per_s(request.model)
     accepted = await services.backend.call(accept, request, services.settings, speed, ticket)
     if not accepted.is_replay:
