@@ -16,6 +16,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSteps: "lcm takes at most 50 steps with model starter.",
     errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels.",
     errors.IdempotencyKeyReused: "Another request was sent with this key; it takes a new one.",
+    errors.RangeNotSatisfiable: "The picture has 4601 bytes.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
     errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended already: succeeded.",
@@ -42,6 +43,7 @@ FIELDS: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSteps: "steps",
     errors.UnsupportedSize: "width",
     errors.IdempotencyKeyReused: "Idempotency-Key",
+    errors.RangeNotSatisfiable: "Range",
 }
 
 Responses = dict[int | str, dict[str, Any]]

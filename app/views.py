@@ -7,11 +7,14 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.job import JobFault, JobRecord, JobState, Timings
-from contract.request import JobRequest
+from contract.request import MEDIA_TYPES, JobRequest
 from contract.workers import ModelCard, WorkerCard
 
-PNG = "image/png"
 PICTURE_SCHEMA = {"type": "string", "format": "binary"}
+PICTURE_CONTENT: dict[str, Any] = {
+    media_type: {"schema": PICTURE_SCHEMA, "example": "(the bytes of a picture)"}
+    for media_type in MEDIA_TYPES.values()
+}
 
 REQUEST_EXAMPLE: dict[str, Any] = {
     "prompt": "red apple",
@@ -63,7 +66,7 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
             "bytes": 4601,
             "width": 128,
             "height": 128,
-            "media_type": PNG,
+            "media_type": "image/png",
         }
     ],
     "timings": {

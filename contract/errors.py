@@ -8,7 +8,8 @@ DarkroomError
 │   ├── UnsupportedSampler    unsupported_sampler
 │   ├── UnsupportedSteps      unsupported_steps
 │   ├── UnsupportedSize       unsupported_size
-│   └── IdempotencyKeyReused  idempotency_key_reused
+│   ├── IdempotencyKeyReused  idempotency_key_reused
+│   └── RangeNotSatisfiable   range_not_satisfiable
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
@@ -98,6 +99,17 @@ class UnsupportedSize(RequestError):
 class IdempotencyKeyReused(RequestError):
     code = "idempotency_key_reused"
     title = "The idempotency key belongs to another request"
+
+
+class RangeNotSatisfiable(RequestError):
+    """`size` is how many bytes there are."""
+
+    code = "range_not_satisfiable"
+    title = "There is no such part of the picture"
+
+    def __init__(self, message: str, *, size: int):
+        super().__init__(message, field="Range")
+        self.size = size
 
 
 class JobError(DarkroomError):

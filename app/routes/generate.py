@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Response
 from fastapi.responses import JSONResponse
 
+from app.accept import media_ranges, preferred
 from app.admission import Accepted, accept, admit, recall
 from app.estimates import job_view
 from app.keys import read_key
@@ -14,8 +15,7 @@ from app.responses import Responses, problems
 from app.routes.pictures import picture_response
 from app.services import Served, Services
 from app.views import (
-    PICTURE_SCHEMA,
-    PNG,
+    PICTURE_CONTENT,
     QUEUED_EXAMPLE,
     REQUEST_EXAMPLE,
     SUCCEEDED_EXAMPLE,
@@ -26,7 +26,7 @@ from contract import errors
 from contract.errors import InvalidRequest, JobEnded
 from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState
-from contract.request import GenerateRequest
+from contract.request import MEDIA_TYPES, Format, GenerateRequest
 
 router = APIRouter()
 
@@ -50,7 +50,7 @@ ANSWERS: Responses = {
         "model": JobView,
         "content": {
             "application/json": {"example": SUCCEEDED_EXAMPLE},
-            PNG: {"schema": PICTURE_SCHEMA, "example": "(the bytes of a PNG)"},
+            **PICTURE_CONTENT,
         },
     },
 }
@@ -77,6 +77,8 @@ RESPONSES = ANSWERS | problems(
     errors.DeadlineExceeded,
     errors.MalformedJob,
 )
+JOB_TYPE = "application/json"
+FORMATS = {media_type: format_ for format_, media_type in MEDIA_TYPES.items()}
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
@@ -95,7 +97,11 @@ async def generate(
     ] = None,
     accept_header: Annotated[
         str | None,
-        Header(alias="Accept", description="`image/png` makes the picture itself the answer."),
+        Header(
+            alias="Accept",
+            description="`image/png`, `image/jpeg` or `image/webp` makes the picture itself the "
+            "answer, in that format where the request names none.",
+        ),
     ] = None,
     idempotency_key: Annotated[
         list[str] | None,
@@ -106,7 +112,10 @@ async def generate(
         ),
     ] = None,
 ) -> Response:
-    wants_picture = PNG in (accept_header or "").lower()
+    format_ = wanted_format(accept_header, asked)
+    wants_picture = format_ is not None
+    if format_ is not None:
+        asked = asked.model_copy(update={"format": format_})
     if wants_picture and asked.images > 1:
         raise InvalidRequest(
             "A picture as the answer needs images to be 1; several are fetched by their links.",
@@ -140,6 +149,24 @@ async def _accept(services: Services, asked: GenerateRequest, ticket: Ticket | N
     if not accepted.is_replay:
         services.metrics.accepted(request.model)
     return accepted
+
+
+def wanted_format(accept_header: str | None, asked: GenerateRequest) -> Format | None:
+    """The format in which the picture itself is to be the answer; None where the job is.
+
+    Raises:
+        InvalidRequest: the client takes pictures, but not in the format that the request names.
+    """
+    named = "format" in asked.model_fields_set
+    formats = {MEDIA_TYPES[asked.format]: asked.format} if named else FORMATS
+    chosen = preferred(accept_header, [JOB_TYPE, *formats])
+    if chosen is None and any(each.type == "image" for each in media_ranges(accept_header or "")):
+        raise InvalidRequest(
+            f"The header Accept takes no {' or '.join(formats)}.",
+            field="format" if named else "Accept",
+            allowed=list(formats),
+        )
+    return formats.get(chosen or JOB_TYPE)
 
 
 def _wait_s(prefer: list[str] | None, wants_picture: bool, most: int) -> int | None:
