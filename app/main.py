@@ -17,7 +17,7 @@ from app.gallery import Gallery
 from app.metrics import AppMetrics, RequestMetrics
 from app.problems import handle_problems
 from app.responses import only_problem_media
-from app.routes import generate, health, jobs, metrics, models, pictures
+from app.routes import generate, health, jobs, metrics, models, pictures, retries
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -46,7 +46,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, pictures, models, health, metrics):
+    for noun in (generate, jobs, retries, pictures, models, health, metrics):
         app.include_router(noun.router)
     handle_problems(app)
     app.add_middleware(BodyLimit)

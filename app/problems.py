@@ -27,6 +27,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,
+    errors.JobDeleted.code: HTTPStatus.GONE,
     errors.JobEnded.code: HTTPStatus.CONFLICT,
     errors.PictureNotReady.code: HTTPStatus.CONFLICT,
     errors.PictureNotFound.code: HTTPStatus.NOT_FOUND,

@@ -19,6 +19,7 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.RangeNotSatisfiable: "The picture has 4601 bytes.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
+    errors.JobDeleted: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 was deleted.",
     errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended already: succeeded.",
     errors.PictureNotReady: "The job is running; its pictures come when it has succeeded.",
     errors.PictureNotFound: "The job has 1 picture, with the number 0.",

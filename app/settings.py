@@ -48,3 +48,9 @@ class AppSettings(CommonSettings):
             description="Whether pictures carry their parameters, where the request does not say."
         ),
     ] = True
+    share_finished: Annotated[
+        bool,
+        Field(
+            description="Whether a request is also answered from what was finished for another key."
+        ),
+    ] = False

@@ -50,8 +50,15 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "error": None,
     "timings": None,
     "worker": None,
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": f"/jobs/{ID_EXAMPLE}"},
+    "cached": False,
+    "links": {
+        "self": f"/jobs/{ID_EXAMPLE}",
+        "cancel": f"/jobs/{ID_EXAMPLE}",
+        "delete": None,
+        "retry": f"/jobs/{ID_EXAMPLE}/retry",
+    },
 }
+ENDED_LINKS = QUEUED_EXAMPLE["links"] | {"cancel": None, "delete": f"/jobs/{ID_EXAMPLE}"}
 SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "succeeded",
     "started_at": "2026-11-24T08:45:46.561000Z",
@@ -78,14 +85,18 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
         "total_s": 1.145,
     },
     "worker": "gpu-1.61de2b84",
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+    "links": ENDED_LINKS,
 }
 CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "cancelled",
     "ended_at": "2026-11-24T08:45:47.713000Z",
     "queue_position": None,
     "estimated_s": None,
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+    "links": ENDED_LINKS,
+}
+JOBS_EXAMPLE = {
+    "jobs": [SUCCEEDED_EXAMPLE],
+    "next": "/jobs?limit=1&cursor=AaIMu4i9eieyroMj1t21GA",
 }
 MODELS_EXAMPLE = {
     "models": [
@@ -149,6 +160,18 @@ class Image(_View):
 class Links(_View):
     self: str
     cancel: Annotated[str | None, Field(description="DELETE it; null once the job has ended.")]
+    delete: Annotated[str | None, Field(description="DELETE it; null until the job has ended.")]
+    retry: Annotated[str, Field(description="POST there to ask for the same again.")]
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        url, is_final = job_url(record.id), record.state.is_final
+        return cls(
+            self=url,
+            cancel=None if is_final else url,
+            delete=url if is_final else None,
+            retry=f"{url}/retry",
+        )
 
 
 class JobView(_View):
@@ -173,12 +196,15 @@ class JobView(_View):
     error: JobFault | None
     timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
+    cached: Annotated[
+        bool, Field(description="Whether an equal job had made the pictures already.")
+    ]
     links: Links
 
     @classmethod
     def of(cls, record: JobRecord, row_steps_per_s: float | None) -> Self:
         """`row_steps_per_s` is the speed of the model's live workers, where it is known."""
-        result, url = record.result, job_url(record.id)
+        result = record.result
         return cls(
             id=record.id,
             state=record.state,
@@ -195,8 +221,19 @@ class JobView(_View):
             error=record.error,
             timings=result.timings if result is not None else None,
             worker=record.worker,
-            links=Links(self=url, cancel=None if record.state.is_final else url),
+            cached=result is not None and result.cached,
+            links=Links.of(record),
         )
+
+
+class JobsView(_View):
+    """A page of jobs. Their places in the queue are told by GET /jobs/{id}."""
+
+    jobs: Annotated[list[JobView], Field(description="Newest first.")]
+    next: Annotated[
+        str | None,
+        Field(description="The next page, which may be empty; null where there is none."),
+    ]
 
 
 class ModelView(ModelCard):

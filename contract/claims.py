@@ -11,7 +11,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 
-from contract import leases
+from contract import job_index, leases
 from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, JobFault, restore_job
@@ -27,6 +27,7 @@ from contract.transactions import (
     is_held,
     is_suspect,
     number_in,
+    owner_of,
     read_hash,
     transact,
 )
@@ -105,7 +106,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         try:
             job = restore_job(connection, job_id, raw)
         except MalformedJob as error:
-            _quarantine(pipeline, job_id, error)
+            _quarantine(pipeline, job_id, owner_of(raw), error)
             return None
         former = raw.get(EXECUTION_FIELD.encode())
         if former is not None:  # our own moves take it away
@@ -122,8 +123,9 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         note_event(pipeline, job_id, EventKind.STARTED, worker=worker_name, attempt=attempt)
         pipeline.persist(key)
+        job_index.note(pipeline, owner_of(raw), job_id)
         strikes = number_in(raw, STRIKES_FIELD)
-        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw))
+        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw), owner_of(raw))
         return made
 
     return transact(connection, key, move)
@@ -143,7 +145,7 @@ def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None
     return None
 
 
-def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
+def _quarantine(pipeline: Pipeline, job_id: str, owner: str, error: MalformedJob) -> None:
     """A hash that RQ itself cannot read would stop every worker that meets it."""
     logger.error("job %s cannot be read; it is set aside as failed", job_id)
     fault = JobFault.of(error).model_dump_json()
@@ -151,6 +153,7 @@ def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
     pipeline.hset(Job.key_for(job_id), mapping=fields)
     pipeline.expire(Job.key_for(job_id), QUARANTINE_TTL_S)
     note_end(pipeline, job_id, EventKind.FAILED, QUARANTINE_TTL_S, code=error.code)
+    job_index.note(pipeline, owner, job_id, QUARANTINE_TTL_S)
 
 
 def requeue(

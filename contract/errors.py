@@ -13,6 +13,7 @@ DarkroomError
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
+│   ├── JobDeleted            job_deleted
 │   ├── JobEnded              job_ended
 │   ├── PictureNotReady       picture_not_ready
 │   ├── PictureNotFound       picture_not_found
@@ -124,6 +125,11 @@ class JobNotFound(JobError):
 class JobExpired(JobError):
     code = "job_expired"
     title = "The job's record has expired"
+
+
+class JobDeleted(JobError):
+    code = "job_deleted"
+    title = "The job was deleted"
 
 
 class JobEnded(JobError):

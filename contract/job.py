@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from redis import Redis
+from redis.client import Pipeline
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
@@ -16,7 +18,9 @@ from contract import queue
 from contract.errors import DarkroomError, MalformedJob
 from contract.events import progress_key
 from contract.request import JobRequest
+from contract.transactions import owner_of
 
+_ASKED = 3
 ERROR_FIELD = "error"
 """A field of ours in RQ's hash of a job: how it failed, as JSON."""
 
@@ -76,6 +80,14 @@ class JobResult(_Record):
     model_fingerprint: Annotated[
         str, Field(description="SHA-256 of the model's files; empty where the worker did not say.")
     ] = ""
+    cached: Annotated[
+        bool, Field(description="Whether an equal job had made the pictures already.")
+    ] = False
+
+    @property
+    def digests(self) -> list[str]:
+        """Of the pictures, each once."""
+        return list(dict.fromkeys(image.sha256 for image in self.images))
 
 
 class JobFault(_Record):
@@ -105,6 +117,7 @@ class JobRecord(_Record):
     result: JobResult | None
     error: JobFault | None
     worker: str | None
+    owner: str = ""  # nobody's where it is empty
 
 
 def read_job(connection: Redis, job_id: str) -> JobRecord | None:
@@ -114,32 +127,68 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         MalformedJob: there is one, but not of our making.
     """
     pipeline = connection.pipeline(transaction=False)
-    pipeline.hgetall(Job.key_for(job_id))
-    pipeline.xrevrange(Result.get_key(job_id), count=1)
-    pipeline.get(progress_key(job_id))
+    _ask(pipeline, job_id)
     raw, results, progress = pipeline.execute()
     if b"data" not in raw:
         return None
+    record = _record(connection, job_id, raw, results, progress)
+    if record.state is not JobState.QUEUED:
+        return record
+    waiting = queue.model_queue(connection, record.request.model)
+    standing = queue.standing(waiting, job_id)
+    if standing is None:
+        return record
+    told = {"queue_position": standing.position, "work_ahead": standing.work}
+    return record.model_copy(update=told)
+
+
+def read_jobs(connection: Redis, job_ids: Sequence[str]) -> list[JobRecord]:
+    """The records of these jobs in one round trip, without their places in the queue. Those that
+    are gone, or cannot be read, are left out."""
+    pipeline = connection.pipeline(transaction=False)
+    for job_id in job_ids:
+        _ask(pipeline, job_id)
+    answers = pipeline.execute()
+    found = []
+    for n, job_id in enumerate(job_ids):
+        raw, results, progress = answers[_ASKED * n : _ASKED * (n + 1)]
+        with suppress(MalformedJob):
+            if b"data" in raw:
+                found.append(_record(connection, job_id, raw, results, progress))
+    return found
+
+
+def _ask(pipeline: Pipeline, job_id: str) -> None:
+    """Queues the _ASKED commands whose answers make a record."""
+    pipeline.hgetall(Job.key_for(job_id))
+    pipeline.xrevrange(Result.get_key(job_id), count=1)
+    pipeline.get(progress_key(job_id))
+
+
+def _record(
+    connection: Redis,
+    job_id: str,
+    raw: Mapping[Any, Any],
+    results: list[Any],
+    progress: bytes | None,
+) -> JobRecord:
     job = restore_job(connection, job_id, raw)
     state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
-    request = queue.job_request(job.kwargs)
-    standing = None
-    if state is JobState.QUEUED:
-        standing = queue.standing(queue.model_queue(connection, request.model), job_id)
     assert job.created_at is not None
     return JobRecord(
         id=job_id,
         state=state,
-        request=request,
+        request=queue.job_request(job.kwargs),
         created_at=job.created_at,
         started_at=job.started_at if state is not JobState.QUEUED else None,
         ended_at=job.ended_at if state.is_final else None,
         progress=_progress(state, progress),
-        queue_position=standing.position if standing is not None else None,
-        work_ahead=standing.work if standing is not None else None,
+        queue_position=None,
+        work_ahead=None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,
+        owner=owner_of(raw),
     )
 
 
@@ -185,7 +234,7 @@ def _result(job_id: str, connection: Redis, results: list[Any]) -> JobResult | N
     return JobResult.model_validate(result.return_value)
 
 
-def _fault(raw: dict[bytes, bytes]) -> JobFault:
+def _fault(raw: Mapping[Any, Any]) -> JobFault:
     kept = raw.get(ERROR_FIELD.encode())
     if kept is not None:
         return JobFault.model_validate(json.loads(kept))

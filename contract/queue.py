@@ -12,12 +12,13 @@ from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, idempotency, identity
+from contract import backlog, idempotency, identity, job_index
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.events import EventKind, note_event
 from contract.idempotency import Ticket
 from contract.request import JobRequest
+from contract.transactions import OWNER_FIELD
 
 TASK = "worker.tasks.generate"
 """By name, so that the HTTP side never imports it."""
@@ -41,6 +42,7 @@ def enqueue(
     *,
     wait_s: float | None = None,
     ticket: Ticket | None = None,
+    owner: str = "",
 ) -> Standing | None:
     """Accepts a job in one transaction.
 
@@ -49,19 +51,23 @@ def enqueue(
         wait_s: how long the job may wait for a worker. Its deadline is an argument of its own, as
             RQ's `ttl` would begin anew whenever the job is put back.
         ticket: an idempotency key, which is written down with the job.
+        owner: whose the job is; nobody's where it is empty.
 
     Returns:
         Where the job stands. None where the key had made a job already, or the answer was lost
         and may have been that it made this one: then the key tells.
     """
-    job = _make_job(queue, job_id, request, ttl_s, wait_s)
+    job = make_job(queue, job_id, request, ttl_s, wait_s)
     with queue.connection.pipeline() as pipeline:
-        if ticket is not None and not _is_free(ticket, pipeline):
+        if ticket is not None and not is_free(ticket, pipeline):
             return None
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
         note_event(pipeline, job_id, EventKind.QUEUED)
         if ticket is not None:
             idempotency.note(pipeline, ticket, job_id)
+        if owner:
+            pipeline.hset(job.key, OWNER_FIELD, owner)
+        job_index.note(pipeline, owner, job_id)
         backlog.note(pipeline, queue.name, request.row_steps)
         pipeline.llen(queue.key)
         backlog.ask(pipeline, queue.name)
@@ -73,15 +79,16 @@ def enqueue(
     return Standing(length, work)
 
 
-def _is_free(ticket: Ticket, pipeline: Pipeline) -> bool:
+def is_free(ticket: Ticket, pipeline: Pipeline) -> bool:
     """Whether the key has made no job yet; if it makes one from now on, the pipeline fails."""
     pipeline.watch(ticket.redis_key)  # type: ignore[no-untyped-call]
     return not pipeline.exists(ticket.redis_key)
 
 
-def _make_job(
+def make_job(
     queue: Queue, job_id: str, request: JobRequest, ttl_s: int, wait_s: float | None
 ) -> Job:
+    """RQ's job, not yet in Redis."""
     accepted = identity.created_at(job_id)
     arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
     if wait_s is not None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import redis
 from redis import Redis
 
-from contract import claims, endings
+from contract import claims, endings, holders
 from contract.connections import pause_s, translated
 from contract.errors import (
     DarkroomError,
@@ -22,7 +22,7 @@ from contract.errors import (
     StoreUnavailable,
 )
 from contract.events import write_progress
-from contract.pictures.store import PictureStore
+from contract.pictures.store import PictureStore, digest_of
 from contract.transactions import Claim
 from worker.development import Development
 from worker.engine.picture import Developed
@@ -48,7 +48,7 @@ class Publisher:
         metrics: WorkerMetrics,
         threads: int,
         ended: Callable[[Claim], None],
-        lifetime_s: float,
+        lifetime_s: int,
     ):
         """
         Args:
@@ -115,6 +115,7 @@ class Publisher:
     def _store(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
             content = development.encoded(developed)
+            self._patiently(claim, partial(self._hold, claim, digest_of(content)))
             digest = self._patiently(
                 claim, lambda: self._storeroom.put(content, development.stored)
             )
@@ -133,6 +134,10 @@ class Publisher:
         except Exception as error:
             logger.exception("job %s: its picture cannot be published", claim.job_id)
             self._fail(claim, EngineFault(f"The picture could not be published: {error}"))
+
+    def _hold(self, claim: Claim, digest: str) -> None:
+        """So that nobody who deletes an equal picture deletes this one."""
+        holders.hold_soon(self._connection, digest, claim.job_id, self._lifetime_s)
 
     def _store_again(self, claim: Claim, development: Development) -> None:
         """The first pictures of a job that took so long may have expired before the last."""

@@ -1,9 +1,10 @@
 """POST /generate: a prompt comes in."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body, Depends, Header, Response
 from fastapi.responses import JSONResponse
 
 from app.accept import media_ranges, preferred
@@ -12,6 +13,7 @@ from app.estimates import job_view
 from app.keys import read_key
 from app.problems import JobFailed
 from app.responses import Responses, problems
+from app.reuse import reused
 from app.routes.pictures import picture_response
 from app.services import Served, Services
 from app.views import (
@@ -45,7 +47,7 @@ ANSWERS: Responses = {
         "headers": HEADERS,
     },
     200: {
-        "description": "Waited for, and done.",
+        "description": "Waited for, or answered from an equal job, and done.",
         "headers": HEADERS,
         "model": JobView,
         "content": {
@@ -54,7 +56,7 @@ ANSWERS: Responses = {
         },
     },
 }
-RESPONSES = ANSWERS | problems(
+PROBLEMS = (
     errors.InvalidRequest,
     errors.UnknownModel,
     errors.UnsupportedSampler,
@@ -82,23 +84,28 @@ FORMATS = {media_type: format_ for format_, media_type in MEDIA_TYPES.items()}
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
-@router.post(
-    "/generate",
-    status_code=202,
-    response_model=JobView,
-    responses=RESPONSES,
-    summary="Make pictures from a prompt",
-)
-async def generate(
-    asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
-    services: Served,
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the caller wants to be answered, by the headers."""
+
+    prefer: list[str] | None
+    accept: str | None
+    idempotency_key: list[str] | None
+    cache_control: str | None
+
+    @property
+    def wants_fresh(self) -> bool:
+        directives = (self.cache_control or "").lower().split(",")
+        return not {"no-cache", "no-store"}.isdisjoint(each.strip() for each in directives)
+
+
+async def _manner(
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
     ] = None,
-    accept_header: Annotated[
+    accept: Annotated[
         str | None,
         Header(
-            alias="Accept",
             description="`image/png`, `image/jpeg` or `image/webp` makes the picture itself the "
             "answer, in that format where the request names none.",
         ),
@@ -111,8 +118,35 @@ async def generate(
             openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
         ),
     ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(description="`no-cache`: not from what is finished, although the seed is the same."),
+    ] = None,
+) -> Manner:
+    return Manner(prefer, accept, idempotency_key, cache_control)
+
+
+Asked = Annotated[Manner, Depends(_manner)]
+
+
+@router.post(
+    "/generate",
+    status_code=202,
+    response_model=JobView,
+    responses=ANSWERS | problems(*PROBLEMS),
+    summary="Make pictures from a prompt",
+)
+async def generate(
+    asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
+    services: Served,
+    manner: Asked,
 ) -> Response:
-    format_ = wanted_format(accept_header, asked)
+    return await submit(services, asked, manner)
+
+
+async def submit(services: Services, asked: GenerateRequest, manner: Manner) -> Response:
+    """Makes a job, and answers in the manner that the caller wants."""
+    format_ = wanted_format(manner.accept, asked)
     wants_picture = format_ is not None
     if format_ is not None:
         asked = asked.model_copy(update={"format": format_})
@@ -121,11 +155,12 @@ async def generate(
             "A picture as the answer needs images to be 1; several are fetched by their links.",
             field="images",
         )
-    ticket = Ticket.of(read_key(idempotency_key), asked) if idempotency_key is not None else None
-    accepted = await _accept(services, asked, ticket)
+    keys, prefer = manner.idempotency_key, manner.prefer
+    ticket = Ticket.of(read_key(keys), asked) if keys is not None else None
+    accepted = await _accept(services, asked, ticket, is_fresh=manner.wants_fresh)
     record = accepted.record
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
-    if wait_s is not None:
+    if wait_s is not None and not record.state.is_final:
         record = await services.endings.wait(record, wait_s)
     headers = {"Location": job_url(record.id)}
     if accepted.is_replay:
@@ -137,13 +172,22 @@ async def generate(
     return await _job(services, record, headers)
 
 
-async def _accept(services: Services, asked: GenerateRequest, ticket: Ticket | None) -> Accepted:
-    """What the key has made before holds, whatever has become of the model and the queue since."""
+async def _accept(
+    services: Services, asked: GenerateRequest, ticket: Ticket | None, *, is_fresh: bool
+) -> Accepted:
+    """What the key has made before holds, whatever has become of the model and the queue since.
+    Then what is finished, unless the caller wants it fresh or another picture each time."""
     recalled = await services.backend.call(recall, ticket) if ticket is not None else None
     if recalled is not None:
         return recalled
     census = await services.census.get()
     request = admit(asked, census, services.settings)
+    if asked.seed is not None and not is_fresh:
+        fingerprint = census.models[request.model].fingerprint
+        record = await reused(services, request, fingerprint, ticket)
+        if record is not None:
+            services.metrics.reused(request.model)
+            return Accepted(record, is_replay=False)
     speed = census.row_steps_per_s(request.model)
     accepted = await services.backend.call(accept, request, services.settings, speed, ticket)
     if not accepted.is_replay:

@@ -35,6 +35,7 @@ ANSWERS: Responses = {
         errors.JobNotFound,
         errors.PictureNotFound,
         errors.JobExpired,
+        errors.JobDeleted,
         errors.PictureExpired,
         errors.PictureNotReady,
         errors.JobEnded,

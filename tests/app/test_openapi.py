@@ -10,7 +10,7 @@ from app import views
 from app.main import create_app
 from app.problems import MEDIA_TYPE, STATUS
 from app.settings import AppSettings
-from app.views import JobView, ModelsView, ReadyView
+from app.views import JobsView, JobView, ModelsView, ReadyView
 from contract.errors import DarkroomError
 from contract.request import GenerateRequest
 
@@ -28,7 +28,10 @@ def operations() -> list[Operation]:
 
 ENDPOINTS = {
     "POST /generate",
+    "GET /jobs",
     "GET /jobs/{job_id}",
+    "POST /jobs/{job_id}/cancel",
+    "POST /jobs/{job_id}/retry",
     "DELETE /jobs/{job_id}",
     "GET /jobs/{job_id}/images/{n}",
     "GET /models",
@@ -121,6 +124,7 @@ def test_the_request_has_an_example_that_is_valid() -> None:
         (JobView, views.QUEUED_EXAMPLE),
         (JobView, views.SUCCEEDED_EXAMPLE),
         (JobView, views.CANCELLED_EXAMPLE),
+        (JobsView, views.JOBS_EXAMPLE),
         (ModelsView, views.MODELS_EXAMPLE),
         (ReadyView, views.READY_EXAMPLE),
     ],

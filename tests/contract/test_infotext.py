@@ -3,9 +3,7 @@ import json
 from contract.infotext import infotext, recipe
 from contract.request import PICTURE_FIELDS, GenerateRequest, JobRequest
 from contract.resolution import resolve
-from tests.contract.samples import job_request, model_card
-
-FINGERPRINT = "0123456789abcdef" * 4
+from tests.contract.samples import FINGERPRINT, job_request, model_card
 
 
 def test_every_field_is_known_to_make_the_picture_or_not() -> None:
