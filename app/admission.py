@@ -35,14 +35,15 @@ ATTEMPTS = 5
 """How often a job with a key is put into the queue where the answer is lost."""
 
 
-def admit(asked: GenerateRequest, census: Census, default_model: str | None) -> JobRequest:
+def admit(asked: GenerateRequest, census: Census, settings: AppSettings) -> JobRequest:
     """The request with every default filled in, once it is clear that the model can do it.
 
     Raises:
         RequestError: names the field at fault, and what would do.
         NoModel: nobody has announced a model yet.
     """
-    return resolve(asked, _model(asked.model, census, default_model))
+    model = _model(asked.model, census, settings.default_model)
+    return resolve(asked, model, metadata=settings.metadata)
 
 
 def _model(asked: str | None, census: Census, preferred: str | None) -> ModelCard:
@@ -190,4 +191,5 @@ def _fresh(
         worker=None,
         owner=owner,
         tags=asked.tags,
+        subscription=asked.subscription,
     )

@@ -20,7 +20,7 @@ from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
-from app.routes import generate, health, jobs, metrics, models, pictures
+from app.routes import generate, health, jobs, metrics, models, pictures, retries
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -51,7 +51,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, pictures, models):
+    for noun in (generate, jobs, retries, pictures, models):
         app.include_router(
             noun.router,
             dependencies=_guards(settings),

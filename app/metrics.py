@@ -79,6 +79,12 @@ class AppMetrics:
         self._accepted = Counter(
             "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
         )
+        self._reused = Counter(
+            "darkroom_jobs_reused",
+            "Jobs answered from a finished one.",
+            ["model"],
+            registry=registry,
+        )
         registry.register(QueueCollector(connection))
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -90,6 +96,9 @@ class AppMetrics:
 
     def accepted(self, model: str) -> None:
         self._accepted.labels(model).inc()
+
+    def reused(self, model: str) -> None:
+        self._reused.labels(model).inc()
 
 
 class RequestMetrics:

@@ -25,10 +25,12 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.UnsupportedSteps.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedSize.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.NotAuthenticated.code: HTTPStatus.UNAUTHORIZED,
     errors.BeyondKey.code: HTTPStatus.FORBIDDEN,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,
+    errors.JobDeleted.code: HTTPStatus.GONE,
     errors.JobEnded.code: HTTPStatus.CONFLICT,
     errors.PictureNotReady.code: HTTPStatus.CONFLICT,
     errors.PictureNotFound.code: HTTPStatus.NOT_FOUND,
@@ -148,6 +150,8 @@ def _advice(error: DarkroomError) -> dict[str, str] | None:
         return {"WWW-Authenticate": 'Bearer realm="darkroom"'}
     if isinstance(error, errors.PictureNotReady):
         return {"Retry-After": "1"}
+    if isinstance(error, errors.RangeNotSatisfiable):
+        return {"Content-Range": f"bytes */{error.size}"}
     if isinstance(error, errors.BodyTooLarge):
         return {"Connection": "close"}  # the rest of the body is never read
     return None

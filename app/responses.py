@@ -16,10 +16,12 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSteps: "lcm takes at most 50 steps with model starter.",
     errors.UnsupportedSize: "width must be a multiple of 8 from 16 to 128 pixels.",
     errors.IdempotencyKeyReused: "Another request was sent with this key; it takes a new one.",
+    errors.RangeNotSatisfiable: "The picture has 4601 bytes.",
     errors.NotAuthenticated: "Send an API key: `Authorization: Bearer KEY`.",
     errors.BeyondKey: "steps may be at most 50 with this key.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
+    errors.JobDeleted: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 was deleted.",
     errors.JobEnded: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 has ended already: succeeded.",
     errors.PictureNotReady: "The job is running; its pictures come when it has succeeded.",
     errors.PictureNotFound: "The job has 1 picture, with the number 0.",
@@ -46,6 +48,7 @@ FIELDS: Mapping[type[DarkroomError], str] = {
     errors.UnsupportedSteps: "steps",
     errors.UnsupportedSize: "width",
     errors.IdempotencyKeyReused: "Idempotency-Key",
+    errors.RangeNotSatisfiable: "Range",
     errors.BeyondKey: "steps",
 }
 

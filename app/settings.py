@@ -52,6 +52,18 @@ class AppSettings(WebhookSettings):
         int,
         Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),
     ] = 60
+    metadata: Annotated[
+        bool,
+        Field(
+            description="Whether pictures carry their parameters, where the request does not say."
+        ),
+    ] = True
+    share_finished: Annotated[
+        bool,
+        Field(
+            description="Whether a request is also answered from what was finished for another key."
+        ),
+    ] = False
 
     @property
     def needs_keys(self) -> bool:

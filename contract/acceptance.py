@@ -1,32 +1,29 @@
 """Whether a job may wait and where, judged in the transaction that lets it.
 
-RQ's own code writes the records of the job, and this script is the last command of the same
+RQ's own code writes the records of the job, and this script comes last in the same
 transaction: what may not be, it takes away again. So a request is one round trip, nobody ever sees
 a job that was refused, and no two requests take the same last place.
 """
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
 from rq.job import Job
-from rq.utils import as_text
 
 from contract import backlog, idempotency, rates, turns
 from contract.backlog import WORK_FIELD, Standing
 from contract.errors import QueueFull, RateLimited, TooManyQueued, TooMuchWaiting
 from contract.events import events_key
 from contract.idempotency import Ticket
-from contract.quotas import WINDOW_S, Quota, Quotas
+from contract.quotas import NO_QUOTAS, WINDOW_S, Quota, Quotas
 from contract.request import JobRequest
+from contract.transactions import OWNER_FIELD
 from contract.turns import PRIORITY_FIELD
-
-OWNER_FIELD = "owner"
-"""A field of ours in RQ's hash of a job: the id of the key that made it, if one did."""
 
 QUEUED_TTL_S = 24 * 3600
 
@@ -39,17 +36,12 @@ _ACCEPT = (
     + turns.FUNCTIONS
     + f"""
 local list, order, job, events, ticket, queued, before, now = unpack(KEYS)
-local id, terms, window_s = ARGV[1], cjson.decode(ARGV[2]), {WINDOW_S}
-
-local function window_now() return window({{before, now}}, {{window_s}}) end
+local id, terms = ARGV[1], cjson.decode(ARGV[2])
 
 local function answer(verdict, fields)
     fields.verdict = verdict
     if terms.per_minute then
-        fields.window = {{}}
-        for i, count in ipairs(window_now()) do
-            fields.window[i] = math.max(0, tonumber(count) or 0)
-        end
+        fields.window = counted(before, now)
     end
     return cjson.encode(fields)
 end
@@ -79,7 +71,7 @@ if terms.most_work then
 end
 local count = terms.queued and queued_now()
 if count and count >= terms.queued then return refuse('queued', {{queued = count}}) end
-if terms.per_minute and not acquire({{before, now}}, {{terms.per_minute, window_s, 1}}) then
+if terms.per_minute and not acquire({{before, now}}, {{terms.per_minute, {WINDOW_S}, 1}}) then
     return refuse('rate', {{queued = count}})
 end
 
@@ -92,6 +84,16 @@ end
 enter(list, order, id, terms)
 local position = redis.call('LPOS', list, id, 'RANK', -1) + 1
 return answer('accepted', {{position = position, work = work_of(list, position), queued = count}})
+"""
+)
+
+
+_COUNT = (
+    rates.FUNCTIONS
+    + f"""
+local before, now = unpack(KEYS)
+local is_within = acquire({{before, now}}, {{tonumber(ARGV[1]), {WINDOW_S}, 1}})
+return cjson.encode({{is_within = is_within and true or false, window = counted(before, now)}})
 """
 )
 
@@ -135,12 +137,11 @@ def note_terms(pipeline: Pipeline, job: Job, request: JobRequest, owner: str) ->
     pipeline.hset(job.key, mapping=fields)
 
 
-def note_left(pipeline: Pipeline, queue_name: str, job_id: str, raw: Mapping[Any, Any]) -> None:
-    """Notes that a job waits no more, by its hash; part of the transaction that moves it."""
+def note_left(pipeline: Pipeline, queue_name: str, job_id: str, owner: str) -> None:
+    """Notes that a job waits no more; part of the transaction that moves it."""
     turns.note_gone(pipeline, queue_name, job_id)
-    owner = raw.get(OWNER_FIELD.encode())
-    if owner is not None:
-        pipeline.srem(rates.queued_key(as_text(owner)), job_id)
+    if owner:
+        pipeline.srem(rates.queued_key(owner), job_id)
 
 
 def judge(
@@ -151,7 +152,7 @@ def judge(
     terms: Terms,
     ticket: Ticket | None,
 ) -> None:
-    """The last command of the transaction; `read_verdict` reads its answer."""
+    """The job is there after it, or all of it is gone; `read_verdict` reads its answer."""
     keys = (
         queue.key,
         turns.order_key(queue.name),
@@ -199,13 +200,34 @@ def read_verdict(answer: Any, terms: Terms) -> Entry | None:
         case "queued":
             raise TooManyQueued(f"{terms.queued} jobs of this key wait already.", quotas=found)
         case "rate":
-            assert found.per_minute is not None
-            raise RateLimited(
-                f"This key may ask for {terms.per_minute} jobs a minute.",
-                retry_after_s=max(1, found.per_minute.reset_s or 0),
-                quotas=found,
-            )
+            raise _rate_limited(terms, found)
     return Entry(Standing(told["position"], told.get("work")), found)
+
+
+def count(connection: Redis, terms: Terms) -> Quotas:
+    """Counts a job that need not wait: it is one of those of a minute all the same.
+
+    Raises:
+        RateLimited: the owner has asked for too many.
+    """
+    if terms.per_minute is None:
+        return NO_QUOTAS
+    keys = rates.window_keys(terms.owner)
+    answer: Any = connection.eval(_COUNT, len(keys), *keys, terms.per_minute)
+    told = json.loads(answer)
+    found = _quotas(told, terms)
+    if not told["is_within"]:
+        raise _rate_limited(terms, found)
+    return found
+
+
+def _rate_limited(terms: Terms, found: Quotas) -> RateLimited:
+    assert found.per_minute is not None
+    return RateLimited(
+        f"This key may ask for {terms.per_minute} jobs a minute.",
+        retry_after_s=max(1, found.per_minute.reset_s or 0),
+        quotas=found,
+    )
 
 
 def _too_much_waiting(work: float, terms: Terms) -> TooMuchWaiting:

@@ -11,7 +11,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 
-from contract import leases
+from contract import job_index, leases
 from contract.acceptance import note_left
 from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
@@ -28,6 +28,7 @@ from contract.transactions import (
     is_held,
     is_suspect,
     number_in,
+    owner_of,
     read_hash,
     transact,
 )
@@ -99,7 +100,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
-        note_left(pipeline, queue.name, job_id, raw)
+        note_left(pipeline, queue.name, job_id, owner_of(raw))
         if raw.get(b"status") != JobStatus.QUEUED.encode():
             return None
         if end is not None:
@@ -109,7 +110,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         try:
             job = restore_job(connection, job_id, raw)
         except MalformedJob as error:
-            _quarantine(pipeline, job_id, error)
+            _quarantine(pipeline, job_id, owner_of(raw), error)
             return None
         former = raw.get(EXECUTION_FIELD.encode())
         if former is not None:  # our own moves take it away
@@ -128,8 +129,9 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         if attempt == 1:
             note_webhook(pipeline, job, "job.started")
         pipeline.persist(key)
+        job_index.note(pipeline, owner_of(raw), job_id)
         strikes = number_in(raw, STRIKES_FIELD)
-        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw))
+        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw), owner_of(raw))
         return made
 
     return transact(connection, key, move)
@@ -149,7 +151,7 @@ def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None
     return None
 
 
-def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
+def _quarantine(pipeline: Pipeline, job_id: str, owner: str, error: MalformedJob) -> None:
     """A hash that RQ itself cannot read would stop every worker that meets it."""
     logger.error("job %s cannot be read; it is set aside as failed", job_id)
     fault = JobFault.of(error).model_dump_json()
@@ -157,6 +159,7 @@ def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
     pipeline.hset(Job.key_for(job_id), mapping=fields)
     pipeline.expire(Job.key_for(job_id), QUARANTINE_TTL_S)
     note_end(pipeline, job_id, EventKind.FAILED, QUARANTINE_TTL_S, code=error.code)
+    job_index.note(pipeline, owner, job_id, QUARANTINE_TTL_S)
 
 
 def requeue(

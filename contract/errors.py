@@ -9,11 +9,13 @@ DarkroomError
 │   ├── UnsupportedSteps      unsupported_steps
 │   ├── UnsupportedSize       unsupported_size
 │   ├── IdempotencyKeyReused  idempotency_key_reused
+│   ├── RangeNotSatisfiable   range_not_satisfiable
 │   ├── NotAuthenticated      not_authenticated
 │   └── BeyondKey             beyond_key
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
+│   ├── JobDeleted            job_deleted
 │   ├── JobEnded              job_ended
 │   ├── PictureNotReady       picture_not_ready
 │   ├── PictureNotFound       picture_not_found
@@ -108,6 +110,17 @@ class IdempotencyKeyReused(RequestError):
     title = "The idempotency key belongs to another request"
 
 
+class RangeNotSatisfiable(RequestError):
+    """`size` is how many bytes there are."""
+
+    code = "range_not_satisfiable"
+    title = "There is no such part of the picture"
+
+    def __init__(self, message: str, *, size: int):
+        super().__init__(message, field="Range")
+        self.size = size
+
+
 class NotAuthenticated(RequestError):
     code = "not_authenticated"
     title = "An API key is needed"
@@ -130,6 +143,11 @@ class JobNotFound(JobError):
 class JobExpired(JobError):
     code = "job_expired"
     title = "The job's record has expired"
+
+
+class JobDeleted(JobError):
+    code = "job_deleted"
+    title = "The job was deleted"
 
 
 class JobEnded(JobError):

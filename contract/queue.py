@@ -12,7 +12,7 @@ from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, identity, turns
+from contract import backlog, identity, job_index, turns
 from contract.acceptance import NO_TERMS, Entry, Terms, judge, note_terms, read_verdict
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
@@ -63,14 +63,15 @@ def enqueue(
     Raises:
         QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the terms do not allow it.
     """
-    job = _make_job(queue, job_id, request, ttl_s, wait_s, meta)
+    job = make_job(queue, job_id, request, ttl_s, wait_s, meta)
     with queue.connection.pipeline() as pipeline:
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
         note_terms(pipeline, job, request, terms.owner)
         note_event(pipeline, job_id, EventKind.QUEUED)
         judge(pipeline, queue, job, request, terms, ticket)
+        job_index.note(pipeline, terms.owner, job_id)  # last: it lists none that was refused
         try:
-            *_, verdict = pipeline.execute()
+            *_, verdict, _ = pipeline.execute()
         except (redis.ConnectionError, redis.TimeoutError):
             if ticket is None:
                 raise
@@ -78,7 +79,7 @@ def enqueue(
     return read_verdict(verdict, terms)
 
 
-def _make_job(
+def make_job(
     queue: Queue,
     job_id: str,
     request: JobRequest,
@@ -86,6 +87,7 @@ def _make_job(
     wait_s: float | None,
     meta: Mapping[str, Any] | None,
 ) -> Job:
+    """RQ's job, not yet in Redis."""
     accepted = identity.created_at(job_id)
     arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
     if wait_s is not None:

@@ -17,8 +17,16 @@ def _function(name: str, script: bytes | str) -> str:
     return f"local function {name}(KEYS, ARGV)\n{text}\nend\n"
 
 
-FUNCTIONS = _function("acquire", RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW) + _function(
-    "window", RedisStorage.SCRIPT_SLIDING_WINDOW
+FUNCTIONS = (
+    _function("acquire", RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW)
+    + _function("window", RedisStorage.SCRIPT_SLIDING_WINDOW)
+    + f"""
+local function counted(before, now)
+    local numbers = window({{before, now}}, {{{WINDOW_S}}})
+    for i, number in ipairs(numbers) do numbers[i] = math.max(0, tonumber(number) or 0) end
+    return numbers
+end
+"""
 )
 
 

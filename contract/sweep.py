@@ -34,6 +34,7 @@ from contract.transactions import (
     forget,
     is_held,
     number_in,
+    owner_of,
     read_hash,
     transact,
 )
@@ -84,12 +85,13 @@ def _safely(recover: Callable[[Queue, Found], bool], queue: Queue, found: Found)
 def _recover(queue: Queue, execution: Execution) -> bool:
     """Puts a job back whose worker let it down. False where it had moved on already."""
     connection, job_id = queue.connection, str(execution.job_id)
+    raw = read_hash(connection, Job.key_for(job_id))
     try:
-        job = restore_job(connection, job_id, read_hash(connection, Job.key_for(job_id)))
+        job = restore_job(connection, job_id, raw)
     except MalformedJob:
         job = Job(job_id, connection=connection, serializer=JSONSerializer)
     execution.worker_name = job.worker_name or ""
-    claim = Claim(queue, job, execution)
+    claim = Claim(queue, job, execution, owner=owner_of(raw))
     with suppress(ExecutionLost):  # it ended at this moment
         if is_held(claim, connection):
             logger.warning("job %s was let down by worker %s", job_id, job.worker_name)

@@ -4,12 +4,11 @@ What a webhook says is written down in the very transaction in which it happens,
 queue that `courier` delivers from: so none is missing, and none is there of what did not happen.
 """
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue, Retry
@@ -18,9 +17,16 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 
 from contract import identity
-from contract.job import TAGS_FIELD, JobFault, PictureRecord, tags_of
+from contract.job import (
+    TAGS_FIELD,
+    WEBHOOK_FIELD,
+    JobFault,
+    PictureRecord,
+    subscription_of,
+    tags_of,
+)
 from contract.request import GenerateRequest
-from contract.subscription import EventType, Subscription
+from contract.subscription import EventType
 
 QUEUE_NAME = "darkroom.webhooks"
 """No model's queue has this name: theirs begin with `darkroom-`."""
@@ -38,11 +44,6 @@ RQ's counter."""
 DELIVERED_TTL_S = 3600
 FAILED_TTL_S = 24 * 3600
 """How long what became of a delivery is kept for a person to look at."""
-
-WEBHOOK_FIELD = "webhook"
-"""Where a subscription stands in the `meta` of RQ's job."""
-
-logger = logging.getLogger(__name__)
 
 
 class _Told(BaseModel):
@@ -117,25 +118,13 @@ def note_webhook(
     error: JobFault | None = None,
 ) -> None:
     """Part of the transaction that moves the job: what its caller is to be told, if anything."""
-    subscription = _subscription(job)
+    subscription = subscription_of(job)
     if subscription is None or event not in subscription.events:
         return
     told = WebhookEvent(type=event, timestamp=now(), data=_news(job, event, images, error))
     queue = webhook_queue(job.connection)
     pipeline.sadd(Queue.redis_queues_keys, queue.key)
     queue._enqueue_job(_delivery(queue, subscription.url, told), pipeline=pipeline)
-
-
-def _subscription(job: Job) -> Subscription | None:
-    """None where there is none that can be read: an end of a job holds without it."""
-    kept = job.meta.get(WEBHOOK_FIELD)
-    if kept is None:
-        return None
-    try:
-        return Subscription.model_validate(kept)
-    except ValidationError:
-        logger.error("job %s: its webhook cannot be read", job.id)
-        return None
 
 
 def _delivery(queue: Queue, url: str, event: WebhookEvent) -> Job:

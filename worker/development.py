@@ -1,18 +1,14 @@
 """A job while it is developed: its pictures, and when what happened to them."""
 
-import io
 import time
 from collections.abc import Hashable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
 from contract.request import JobRequest
+from worker.encoding import encode
 from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.model import Model
 from worker.engine.picture import Developed, Picture, rows_of
@@ -43,6 +39,7 @@ class Development:
         self.request = request
         self.fingerprint = b""
         """Of what its steps are made of; known once the pictures are."""
+        self._model_fingerprint = ""
         self._begun = begun or {}
         self._evaluations = 0  # of one picture
         self._starts: dict[int, Checkpoint] = {}
@@ -103,10 +100,15 @@ class Development:
             return max(self._longest_pause_s, time.perf_counter() - self._stored_at)
 
     @property
-    def pixels(self) -> list[NDArray[np.uint8]]:
-        """Of the pictures that are in the store."""
+    def kept(self) -> list[Developed]:
+        """The pictures that are in the store."""
         with self._lock:
-            return [developed.pixels for developed, _ in self._stored.values()]
+            return [developed for developed, _ in self._stored.values()]
+
+    def encoded(self, developed: Developed) -> bytes:
+        """A picture of the job in the form that was asked for."""
+        assert isinstance(developed.key, PictureKey)
+        return encode(developed.pixels, self.request, developed.key.n, self._model_fingerprint)
 
     def give_up(self) -> bool:
         """The job ends without its pictures. False where that was known already."""
@@ -119,6 +121,7 @@ class Development:
         with the same model and table go on from where they were."""
         request = self.request
         self.fingerprint = fingerprint_of(model, table)
+        self._model_fingerprint = model.fingerprint
         self._evaluations = len(table)
         starts = {n: self._start(n) for n in self._begun}
         self._starts = {n: start for n, start in starts.items() if start is not None}
@@ -179,6 +182,7 @@ class Development:
             images=[record for _, record in ordered],
             warnings=list(warnings),
             timings=self._timings(developed),
+            model_fingerprint=self._model_fingerprint,
         )
 
     def _timings(self, developed: list[Developed]) -> Timings:
@@ -194,10 +198,3 @@ class Development:
             encode_s=self._stored_at - decoded_at,
             total_s=self.queue_s + self._stored_at - self._taken_at,
         )
-
-
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """[height, width, 3] RGB to the bytes of a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()

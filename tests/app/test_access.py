@@ -21,6 +21,8 @@ from contract.errors import BadSetting
 from contract.identity import new_job_id
 from contract.keys import KeyLimits, NewKey, add_key, revoke_key
 from contract.settings import load_settings
+from contract.transactions import OWNER_FIELD
+from contract.turns import order_key
 from darkroom.cli import main
 from tests.app.conftest import PNG, WORKER, develop, serving
 from tests.app.test_jobs import id_made_at
@@ -122,6 +124,79 @@ async def test_the_owner_sees_its_job_and_its_pictures(
     develop(jobs)
     picture = await client.get(f"{url}/images/0", headers=bearer(owner))
     assert picture.status_code == 200
+
+
+async def test_a_list_of_jobs_is_the_callers_own(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    owner, other = key(connection, "owner"), key(connection, "other")
+    job_id = (await post(client, owner)).json()["id"]
+    answers = [await client.get("/jobs", headers=bearer(each)) for each in (owner, other)]
+    assert [[job["id"] for job in answer.json()["jobs"]] for answer in answers] == [[job_id], []]
+
+
+async def test_a_deleted_job_is_gone_for_its_owner_and_never_was_for_others(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    owner, other = key(connection, "owner"), key(connection, "other")
+    url = (await post(client, owner)).headers["location"]
+    develop(jobs)
+    assert (await client.delete(url, headers=bearer(owner))).status_code == 204
+    answers = [await client.get(url, headers=bearer(each)) for each in (owner, other)]
+    codes = [answer.json()["code"] for answer in answers]
+    assert codes == ["job_deleted", "job_not_found"]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_what_is_finished_answers_others_only_where_a_setting_says_so(
+    guarded: AppSettings, connection: Redis, jobs: Queue, is_shared: bool
+) -> None:
+    owner, other = key(connection, "owner"), key(connection, "other")
+    settings = guarded.model_copy(update={"share_finished": is_shared})
+    async with serving(settings) as client:
+        await post(client, owner, seed=5)
+        develop(jobs)
+        answers = [await post(client, each, seed=5) for each in (owner, other)]
+        job = answers[1].json()
+        assert [answer.json()["cached"] for answer in answers] == [True, is_shared]
+        polled = [
+            await client.get(job["links"]["self"], headers=bearer(each)) for each in (other, owner)
+        ]
+        assert [answer.status_code for answer in polled] == [200, 404]
+
+
+async def test_what_is_answered_at_once_is_counted_but_waits_for_nothing(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    made = key(connection, per_minute=3, queued=1)
+    assert (await post(client, made, seed=5)).status_code == 202
+    develop(jobs)
+    assert (await post(client, made)).status_code == 202  # as many wait as may
+    cached = await post(client, made, seed=5)
+    assert cached.json()["cached"] is True
+    assert cached.headers["ratelimit"].startswith('"requests";r=0;')
+    limited = await post(client, made, seed=5)
+    assert (limited.status_code, limited.json()["code"]) == (429, "rate_limited")
+    assert limited.headers["ratelimit"].startswith('"requests";r=0;')
+    (holders,) = connection.keys("darkroom:holders:*")
+    assert connection.scard(holders) == 2
+    listed = await client.get("/jobs", headers=bearer(made))
+    assert len(listed.json()["jobs"]) == 3
+
+
+async def test_a_retry_is_a_job_of_the_caller_and_held_to_its_limits(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    made = key(connection, queued=1)
+    job = (await post(client, made)).json()
+    develop(jobs)
+    retry, new = job["links"]["retry"], {"seed": "new"}
+    again = await client.post(retry, headers=bearer(made), json=new)
+    assert again.status_code == 202
+    assert connection.hget(Job.key_for(again.json()["id"]), OWNER_FIELD) == made.key.id.encode()
+    refused = await client.post(retry, headers=bearer(made), json=new)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_queued")
+    assert jobs.count == connection.zcard(order_key(jobs.name)) == 1
 
 
 async def test_a_record_of_anothers_that_cannot_be_read_or_is_old_tells_nothing(

@@ -46,6 +46,40 @@ async def test_the_end_of_a_job_waits_for_its_courier(
     assert data["tags"] == {"order": "7"}
 
 
+async def test_a_job_that_is_answered_at_once_tells_of_its_end(
+    settings: AppSettings, connection: Redis, jobs: Queue
+) -> None:
+    await post(settings, seed=5)
+    develop(jobs)
+    events = ["job.started", "job.succeeded"]
+    response = await post(
+        with_secret(settings), seed=5, webhook=URL, webhook_events=events, tags={"order": "7"}
+    )
+    job = response.json()
+    assert (job["cached"], job["tags"]) == (True, {"order": "7"})
+    told = [delivery.kwargs["event"] for delivery in webhook_queue(connection).get_jobs()]
+    assert [event["type"] for event in told] == events
+    assert told[1]["data"]["images"][0]["url"] == image_url(job["id"], 0)
+    assert told[1]["data"]["tags"] == {"order": "7"}
+    async with serving(settings) as client:
+        assert (await client.get(job_url(job["id"]))).json()["tags"] == {"order": "7"}
+
+
+async def test_a_retry_tells_whom_the_first_one_told(
+    settings: AppSettings, connection: Redis, jobs: Queue
+) -> None:
+    async with serving(with_secret(settings)) as client:
+        asked = {"prompt": "a", "webhook": URL, "tags": {"order": "7"}}
+        first = (await client.post("/generate", json=asked)).json()
+        develop(jobs)
+        again = (await client.post(first["links"]["retry"], json={"seed": "new"})).json()
+    assert again["tags"] == {"order": "7"}
+    develop(jobs)
+    told = [delivery.kwargs for delivery in webhook_queue(connection).get_jobs()]
+    assert [each["url"] for each in told] == [URL, URL]
+    assert [each["event"]["data"]["id"] for each in told] == [first["id"], again["id"]]
+
+
 async def test_tags_come_back_with_the_job_and_the_webhook_does_not(
     settings: AppSettings, model: str
 ) -> None:

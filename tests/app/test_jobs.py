@@ -96,10 +96,21 @@ async def test_a_running_job_is_cancelled(client: httpx.AsyncClient, jobs: Queue
     assert response.json()["links"]["cancel"] is None
 
 
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_a_job_is_cancelled_by_its_own_route_too(
+    client: httpx.AsyncClient, jobs: Queue, is_running: bool
+) -> None:
+    job_id = await accepted(client)
+    if is_running:
+        take(jobs, WORKER)
+    response = await client.post(f"/jobs/{job_id}/cancel")
+    assert (response.status_code, response.json()["state"]) == (200, "cancelled")
+
+
 async def test_what_has_ended_cannot_be_cancelled(client: httpx.AsyncClient, jobs: Queue) -> None:
     job_id = await accepted(client)
     develop(jobs)
-    response = await client.delete(f"/jobs/{job_id}")
+    response = await client.post(f"/jobs/{job_id}/cancel")
     assert (response.status_code, response.json()["code"]) == (409, "job_ended")
     assert (await client.get(f"/jobs/{job_id}")).json()["state"] == "succeeded"
 

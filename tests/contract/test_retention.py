@@ -9,11 +9,14 @@ from rq import Queue
 
 from contract import (
     checkpoints,
+    deletion,
     endings,
     events,
+    finished,
     idempotency,
     identity,
     queue,
+    reuse,
     turns,
     workers,
 )
@@ -23,12 +26,13 @@ from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
 from contract.events import write_progress
 from contract.idempotency import Ticket
+from contract.job import read_job
 from contract.pictures.redis_store import RedisStore
 from contract.request import GenerateRequest
 from contract.sweep import sweep
 from contract.workers import announce
 from tests.contract.records import WORKER, taken
-from tests.contract.samples import job_request, job_result, model_card, worker_card
+from tests.contract.samples import FINGERPRINT, job_request, job_result, model_card, worker_card
 from tests.waiting import until
 
 TTL_S = 1
@@ -61,8 +65,8 @@ def png(n: int) -> bytes:
 
 
 def live(jobs: Queue, store: RedisStore, n: int) -> None:
-    """The life of one job: one in ten each is cancelled while it waits or runs, fails, or changes
-    its worker; the others succeed at once."""
+    """The life of one job: one in ten each is cancelled while it waits or runs, fails, changes its
+    worker, is deleted, or answers another; the others succeed at once."""
     connection, job_id = jobs.connection, identity.new_job_id()
     ticket = Ticket.of(str(n), GenerateRequest(prompt="a red circle"))
     queue.enqueue(jobs, job_id, job_request(seed=n), TTL_S, wait_s=60.0, ticket=ticket)
@@ -79,7 +83,16 @@ def live(jobs: Queue, store: RedisStore, n: int) -> None:
     if fate == 3:
         requeue([held])
         held = taken(jobs)
-    return commit(held, job_result(store.put(png(n))))
+    commit(held, job_result(store.put(png(n))))
+    record = read_job(connection, job_id)
+    assert record is not None
+    if fate == 4:
+        deletion.finish(connection, deletion.begin(connection, record), TTL_S)
+    if fate == 5:
+        found = finished.find(connection, "", record.request, FINGERPRINT)
+        assert found is not None
+        assert reuse.answer(jobs, identity.new_job_id(), record.request, found, TTL_S) is not None
+    return None
 
 
 def run(jobs: Queue, count: int) -> None:

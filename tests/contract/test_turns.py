@@ -11,13 +11,13 @@ from rq import Queue
 from rq.job import Job
 
 from contract import queue
-from contract.acceptance import OWNER_FIELD, Terms
+from contract.acceptance import Terms
 from contract.claims import requeue, take
 from contract.endings import cancel, commit
 from contract.identity import new_job_id
 from contract.job import JobState, read_job
 from contract.sweep import sweep
-from contract.transactions import DEATHS_FIELD, STRIKES_FIELD, Claim
+from contract.transactions import DEATHS_FIELD, OWNER_FIELD, STRIKES_FIELD, Claim
 from contract.turns import order_key
 from tests.contract.records import WORKER, rq_job, started, taken
 from tests.contract.samples import TTL_S, job_request, job_result
