@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 
 from contract import queue
 from contract.errors import DarkroomError, MalformedJob
-from contract.events import progress_key
+from contract.progress import progress_key, read_progress
 from contract.request import JobRequest
 
 ERROR_FIELD = "error"
@@ -102,6 +102,7 @@ class JobRecord(_Record):
     result: JobResult | None
     error: JobFault | None
     worker: str | None
+    left_s: float | None = None  # seconds until its last step, as its worker estimates
 
 
 def read_job(connection: Redis, job_id: str) -> JobRecord | None:
@@ -113,8 +114,8 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
     pipeline = connection.pipeline(transaction=False)
     pipeline.hgetall(Job.key_for(job_id))
     pipeline.xrevrange(Result.get_key(job_id), count=1)
-    pipeline.get(progress_key(job_id))
-    raw, results, progress = pipeline.execute()
+    pipeline.hgetall(progress_key(job_id))
+    raw, results, told = pipeline.execute()
     if b"data" not in raw:
         return None
     job = restore_job(connection, job_id, raw)
@@ -123,6 +124,7 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
     standing = None
     if state is JobState.QUEUED:
         standing = queue.standing(queue.model_queue(connection, request.model), job_id)
+    progress = read_progress(told) if state is JobState.RUNNING else None
     assert job.created_at is not None
     return JobRecord(
         id=job_id,
@@ -131,12 +133,13 @@ def read_job(connection: Redis, job_id: str) -> JobRecord | None:
         created_at=job.created_at,
         started_at=job.started_at if state is not JobState.QUEUED else None,
         ended_at=job.ended_at if state.is_final else None,
-        progress=_progress(state, progress),
+        progress=progress.share if progress is not None else None,
         queue_position=standing.position if standing is not None else None,
         work_ahead=standing.work if standing is not None else None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,
+        left_s=progress.left_s if progress is not None else None,
     )
 
 
@@ -166,12 +169,6 @@ def ended_among(connection: Redis, job_ids: Sequence[str]) -> list[str]:
         for job_id, status in zip(job_ids, pipeline.execute(), strict=True)
         if status is None or status in final
     ]
-
-
-def _progress(state: JobState, share: bytes | None) -> float | None:
-    if state is not JobState.RUNNING:
-        return None
-    return float(share) if share is not None else 0.0
 
 
 def _result(job_id: str, connection: Redis, results: list[Any]) -> JobResult | None:

@@ -1,7 +1,7 @@
 """The queue of a model: RQ's own list and records, so that RQ's tools show the truth."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -112,6 +112,23 @@ def standing(queue: Queue, job_id: str) -> Standing | None:
         return None
     position = index + 1
     return Standing(position, backlog.work_until(position, length, backlog.recent_work(recent)))
+
+
+def standings(queue: Queue, job_ids: Collection[str]) -> dict[str, Standing]:
+    """Where those of the jobs stand that wait. One look at the queue for all of them, since each
+    look for one job goes through the whole queue."""
+    with queue.connection.pipeline() as pipeline:
+        pipeline.lrange(queue.key, 0, -1)
+        backlog.ask(pipeline, queue.name)
+        members, answer = pipeline.execute()
+    recent, wanted = backlog.recent_work(answer), set(job_ids)
+    found = {}
+    for position, member in enumerate(members, start=1):
+        job_id = queue_text(member)
+        if job_id in wanted:
+            work = backlog.work_until(position, len(members), recent)
+            found[job_id] = Standing(position, work)
+    return found
 
 
 def waiting(queue: Queue) -> tuple[int, float | None]:

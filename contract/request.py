@@ -63,6 +63,15 @@ class _Asked(BaseModel):
         Field(json_schema_extra={"enum": list(SAMPLERS)}, description="See GET /models."),
     ] = DEFAULT_SAMPLER
     images: Annotated[int, Field(ge=1, le=10, description="Picture n has the seed `seed + n`.")] = 1
+    previews: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="How many times each picture is shown while it develops, as events of the "
+            "job. The picture itself is the same with any number.",
+        ),
+    ] = 0
 
 
 class GenerateRequest(_Asked):

@@ -12,11 +12,16 @@ from PIL import Image
 
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
+from contract.previews import JobPreview
+from contract.progress import JobProgress
 from contract.request import JobRequest
 from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.model import Model
-from worker.engine.picture import Developed, Picture, rows_of
+from worker.engine.picture import Developed, Picture, Preview, rows_of
 from worker.engine.sampler import SamplerTable
+
+PREVIEW_SIDE = 256  # pixels, at most
+PREVIEW_QUALITY = 70  # of 100
 
 
 class PictureKey(NamedTuple):
@@ -128,6 +133,7 @@ class Development:
                 height=request.height,
                 table=table,
                 start=self._starts.get(key.n),
+                previews=request.previews,
             )
             for key in self.keys
         ]
@@ -141,11 +147,33 @@ class Development:
         self.undeveloped.discard(developed.key)
         self.ends[developed.key.n] = developed.end
 
-    def share(self, running: dict[Hashable, float]) -> float:
+    def share(self, running: Mapping[Hashable, float]) -> float:
         """How far the whole job is, from 0 to 1, given how far its running pictures are."""
         developed = self.request.images - len(self.undeveloped)
         under_way = sum(running.get(key, 0.0) for key in self.undeveloped)
         return (developed + under_way) / self.request.images
+
+    def progress(self, running: Mapping[Hashable, float], step_s: float | None) -> JobProgress:
+        """
+        Args:
+            running: how far each running picture is, from 0 to 1.
+            step_s: how long it takes until each has had one step more, where that is known.
+        """
+        share = self.share(running)
+        under_way = sum(key in running for key in self.undeveloped)
+        left_s = None
+        if step_s is not None and (under_way or not self.undeveloped):
+            # Those that wait for room follow as the others leave.
+            evaluations = (1.0 - share) * self.request.images * self._evaluations
+            left_s = evaluations / max(under_way, 1) * step_s
+        return JobProgress.of(share, self.request.steps, left_s)
+
+    def show(self, key: PictureKey, preview: Preview) -> JobPreview:
+        """A preview as others see it. Copies it from the device, and encodes it."""
+        step = JobProgress.of(preview.share, self.request.steps).step
+        size = _preview_size(self.request.width, self.request.height)
+        content = encode_preview(preview.pixels.cpu().numpy(), size)
+        return JobPreview(key.n, preview.index, step, *size, content)
 
     def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
         """Notes that a picture is in the store. The last one brings the job's result."""
@@ -190,3 +218,16 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def encode_preview(pixels: NDArray[np.uint8], size: tuple[int, int]) -> bytes:
+    """[h, w, 3] RGB to the bytes of a WebP of `size`, width first."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    image.save(buffer, format="WEBP", quality=PREVIEW_QUALITY, method=0)
+    return buffer.getvalue()
+
+
+def _preview_size(width: int, height: int) -> tuple[int, int]:
+    shrink = min(1.0, PREVIEW_SIDE / max(width, height))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))

@@ -52,7 +52,8 @@ def faults(**fields: Any) -> list[Any]:
         ("images", 11),
         ("model", ""),
         ("model", "a\0b"),
-        ("previews", 1),
+        ("previews", -1),
+        ("previews", 11),
         ("priority", "high"),
     ],
 )
