@@ -9,6 +9,7 @@ from app.backend import Backend
 from app.census import RecentCensus
 from app.gallery import Gallery
 from app.metrics import AppMetrics
+from app.newsroom import Newsroom
 from app.settings import AppSettings
 from app.waiting import Endings
 
@@ -19,6 +20,7 @@ class Services:
     backend: Backend
     census: RecentCensus
     endings: Endings
+    newsroom: Newsroom
     gallery: Gallery
     metrics: AppMetrics
 

@@ -1,12 +1,12 @@
 """What the API answers with."""
 
-import math
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.job import JobFault, JobRecord, JobState, Timings
+from contract.job import JobFault, JobRecord, JobState
+from contract.progress import JobProgress
 from contract.request import JobRequest
 from contract.workers import ModelCard, WorkerCard
 
@@ -20,6 +20,7 @@ REQUEST_EXAMPLE = {
     "steps": 30,
     "sampler": "dpmpp_2m_karras",
     "images": 1,
+    "previews": 0,
     "model": "starter",
     "seed": 1,
     "width": 128,
@@ -43,8 +44,13 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "error": None,
     "timings": None,
     "worker": None,
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": f"/jobs/{ID_EXAMPLE}"},
+    "links": {
+        "self": f"/jobs/{ID_EXAMPLE}",
+        "events": f"/jobs/{ID_EXAMPLE}/events",
+        "cancel": f"/jobs/{ID_EXAMPLE}",
+    },
 }
+ENDED_LINKS = QUEUED_EXAMPLE["links"] | {"cancel": None}
 SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "succeeded",
     "started_at": "2026-11-24T08:45:46.561000Z",
@@ -71,14 +77,14 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
         "total_s": 1.145,
     },
     "worker": "gpu-1.61de2b84",
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+    "links": ENDED_LINKS,
 }
 CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "cancelled",
     "ended_at": "2026-11-24T08:45:47.713000Z",
     "queue_position": None,
     "estimated_s": None,
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+    "links": ENDED_LINKS,
 }
 MODELS_EXAMPLE = {
     "models": [
@@ -138,8 +144,39 @@ class Image(_View):
     media_type: str
 
 
+class PhaseTimings(_View):
+    """Where the time of a job went, in seconds; null where that is not known, or not yet. A job of
+    several pictures counts each phase from the first that enters it to the last that leaves it."""
+
+    queue_s: Annotated[
+        float | None, Field(description="Accepted until a worker took it, the last one so far.")
+    ] = None
+    join_s: Annotated[
+        float | None, Field(description="Taken until its first picture joined a batch.")
+    ] = None
+    denoise_s: float | None = None
+    decode_s: float | None = None
+    encode_s: Annotated[float | None, Field(description="Pixels to bytes, and into the store.")] = (
+        None
+    )
+    total_s: Annotated[float | None, Field(description="Accepted until its end.")] = None
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self | None:
+        if record.result is not None:
+            return cls(**record.result.timings.model_dump())
+        if record.started_at is None:
+            return None
+        accepted, ended = record.created_at, record.ended_at
+        return cls(
+            queue_s=max(0.0, (record.started_at - accepted).total_seconds()),
+            total_s=(ended - accepted).total_seconds() if ended is not None else None,
+        )
+
+
 class Links(_View):
     self: str
+    events: Annotated[str, Field(description="Server-Sent Events, to the job's end.")]
     cancel: Annotated[str | None, Field(description="DELETE it; null once the job has ended.")]
 
 
@@ -156,14 +193,14 @@ class JobView(_View):
         float | None,
         Field(
             description="Seconds until it is done, estimated from the work before it and the speed "
-            "of the live workers; null unless queued, or where no speed is known."
+            "of the workers; null once it has ended, or where no speed is known."
         ),
     ]
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
     images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
     error: JobFault | None
-    timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
+    timings: Annotated[PhaseTimings | None, Field(description="Null until a worker took the job.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
     links: Links
 
@@ -185,9 +222,13 @@ class JobView(_View):
             images=_images(record),
             warnings=result.warnings if result is not None else [],
             error=record.error,
-            timings=result.timings if result is not None else None,
+            timings=PhaseTimings.of(record),
             worker=record.worker,
-            links=Links(self=url, cancel=None if record.state.is_final else url),
+            links=Links(
+                self=url,
+                events=f"{url}/events",
+                cancel=None if record.state.is_final else url,
+            ),
         )
 
 
@@ -217,18 +258,22 @@ def image_url(job_id: str, n: int) -> str:
     return f"{job_url(job_id)}/images/{n}"
 
 
+def seconds_for(work: float, row_steps_per_s: float | None) -> float | None:
+    """How long so many row-steps take; None where no speed is known."""
+    return round(work / row_steps_per_s, 1) if row_steps_per_s else None
+
+
 def _estimate_s(record: JobRecord, row_steps_per_s: float | None) -> float | None:
-    if record.work_ahead is None or not row_steps_per_s:
-        return None
-    return round(record.work_ahead / row_steps_per_s, 1)
+    if record.work_ahead is None:
+        return record.left_s
+    return seconds_for(record.work_ahead, row_steps_per_s)
 
 
 def _progress(record: JobRecord) -> Progress | None:
     if record.progress is None:
         return None
     steps = record.request.steps
-    # The share was rounded to four places, by at most 0.0075 of 150 steps.
-    return Progress(step=math.floor(record.progress * steps + 0.01), steps=steps)
+    return Progress(step=JobProgress.of(record.progress, steps).step, steps=steps)
 
 
 def _images(record: JobRecord) -> list[Image]:

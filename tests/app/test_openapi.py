@@ -30,6 +30,7 @@ ENDPOINTS = {
     "POST /generate",
     "GET /jobs/{job_id}",
     "DELETE /jobs/{job_id}",
+    "GET /jobs/{job_id}/events",
     "GET /jobs/{job_id}/images/{n}",
     "GET /models",
     "GET /healthz",
