@@ -18,9 +18,10 @@ from app.census import RecentCensus
 from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
+from app.newsroom import Newsroom
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
-from app.routes import generate, health, jobs, metrics, models, pictures, retries
+from app.routes import events, generate, health, jobs, metrics, models, pictures, retries
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -44,6 +45,7 @@ def create_app(settings: AppSettings) -> FastAPI:
         backend=backend,
         census=RecentCensus(backend),
         endings=Endings(settings.redis_url, backend),
+        newsroom=Newsroom(settings.redis_url, backend),
         gallery=Gallery(open_store(settings, backend.connection)),
         keyring=Keyring(backend),
         metrics=AppMetrics(backend.connection),
@@ -51,7 +53,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, retries, pictures, models):
+    for noun in (generate, jobs, retries, events, pictures, models):
         app.include_router(
             noun.router,
             dependencies=_guards(settings),
@@ -75,7 +77,7 @@ def _guards(settings: AppSettings) -> list[Any]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    async with services.endings.listening():
+    async with services.endings.listening(), services.newsroom.listening():
         yield
     services.gallery.close()
     services.backend.close()
@@ -88,14 +90,17 @@ def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:
 
 
 class ApiServer(uvicorn.Server):
-    """Lets nobody wait for a job into its own end: they are told where to ask again."""
+    """Lets nobody wait for a job into its own end: they are told where to ask again, and who
+    follows one comes back by themselves."""
 
     def __init__(self, app: FastAPI, **options: Any):
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, **options))
-        self._endings: Endings = app.state.services.endings
+        services: Services = app.state.services
+        self._endings, self._newsroom = services.endings, services.newsroom
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._endings.release()
+        self._newsroom.release()
         await super().shutdown(sockets)
 
 

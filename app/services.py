@@ -10,6 +10,7 @@ from app.census import RecentCensus
 from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics
+from app.newsroom import Newsroom
 from app.settings import AppSettings
 from app.waiting import Endings
 
@@ -20,6 +21,7 @@ class Services:
     backend: Backend
     census: RecentCensus
     endings: Endings
+    newsroom: Newsroom
     gallery: Gallery
     keyring: Keyring
     metrics: AppMetrics

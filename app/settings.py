@@ -50,7 +50,12 @@ class AppSettings(WebhookSettings):
     ] = 3600
     max_wait_s: Annotated[
         int,
-        Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),
+        Field(
+            ge=0,
+            le=3600,
+            description="Longest wait of a POST with `Prefer: wait` and of a poll with `wait`, in "
+            "seconds.",
+        ),
     ] = 60
     metadata: Annotated[
         bool,

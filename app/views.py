@@ -1,12 +1,12 @@
 """What the API answers with."""
 
-import math
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.job import JobFault, JobRecord, JobState, Timings
+from contract.job import JobFault, JobRecord, JobState
+from contract.progress import JobProgress
 from contract.request import MEDIA_TYPES, JobRequest
 from contract.workers import ModelCard, WorkerCard
 
@@ -24,6 +24,7 @@ REQUEST_EXAMPLE: dict[str, Any] = {
     "sampler": "dpmpp_2m_karras",
     "images": 1,
     "priority": "normal",
+    "previews": 0,
     "model": "starter",
     "seed": 1,
     "width": 128,
@@ -55,6 +56,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "cached": False,
     "links": {
         "self": f"/jobs/{ID_EXAMPLE}",
+        "events": f"/jobs/{ID_EXAMPLE}/events",
         "cancel": f"/jobs/{ID_EXAMPLE}",
         "delete": None,
         "retry": f"/jobs/{ID_EXAMPLE}/retry",
@@ -159,8 +161,39 @@ class Image(_View):
     media_type: str
 
 
+class PhaseTimings(_View):
+    """Where the time of a job went, in seconds; null where that is not known, or not yet. A job of
+    several pictures counts each phase from the first that enters it to the last that leaves it."""
+
+    queue_s: Annotated[
+        float | None, Field(description="Accepted until a worker took it, the last one so far.")
+    ] = None
+    join_s: Annotated[
+        float | None, Field(description="Taken until its first picture joined a batch.")
+    ] = None
+    denoise_s: float | None = None
+    decode_s: float | None = None
+    encode_s: Annotated[float | None, Field(description="Pixels to bytes, and into the store.")] = (
+        None
+    )
+    total_s: Annotated[float | None, Field(description="Accepted until its end.")] = None
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self | None:
+        if record.result is not None:
+            return cls(**record.result.timings.model_dump())
+        if record.started_at is None:
+            return None
+        accepted, ended = record.created_at, record.ended_at
+        return cls(
+            queue_s=max(0.0, (record.started_at - accepted).total_seconds()),
+            total_s=(ended - accepted).total_seconds() if ended is not None else None,
+        )
+
+
 class Links(_View):
     self: str
+    events: Annotated[str, Field(description="Server-Sent Events, to the job's end.")]
     cancel: Annotated[str | None, Field(description="DELETE it; null once the job has ended.")]
     delete: Annotated[str | None, Field(description="DELETE it; null until the job has ended.")]
     retry: Annotated[str, Field(description="POST there to ask for the same again.")]
@@ -170,6 +203,7 @@ class Links(_View):
         url, is_final = job_url(record.id), record.state.is_final
         return cls(
             self=url,
+            events=f"{url}/events",
             cancel=None if is_final else url,
             delete=url if is_final else None,
             retry=f"{url}/retry",
@@ -189,14 +223,14 @@ class JobView(_View):
         float | None,
         Field(
             description="Seconds until it is done, estimated from the work before it and the speed "
-            "of the live workers; null unless queued, or where no speed is known."
+            "of the workers; null once it has ended, or where no speed is known."
         ),
     ]
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
     images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
     error: JobFault | None
-    timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
+    timings: Annotated[PhaseTimings | None, Field(description="Null until a worker took the job.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
     tags: Annotated[dict[str, str], Field(description="The caller's own notes, as they came.")]
     cached: Annotated[
@@ -222,7 +256,7 @@ class JobView(_View):
             images=_images(record),
             warnings=record.request.warnings + (result.warnings if result is not None else []),
             error=record.error,
-            timings=result.timings if result is not None else None,
+            timings=PhaseTimings.of(record),
             worker=record.worker,
             tags=dict(record.tags),
             cached=result is not None and result.cached,
@@ -266,18 +300,22 @@ def image_url(job_id: str, n: int) -> str:
     return f"{job_url(job_id)}/images/{n}"
 
 
+def seconds_for(work: float, row_steps_per_s: float | None) -> float | None:
+    """How long so many row-steps take; None where no speed is known."""
+    return round(work / row_steps_per_s, 1) if row_steps_per_s else None
+
+
 def _estimate_s(record: JobRecord, row_steps_per_s: float | None) -> float | None:
-    if record.work_ahead is None or not row_steps_per_s:
-        return None
-    return round(record.work_ahead / row_steps_per_s, 1)
+    if record.work_ahead is None:
+        return record.left_s
+    return seconds_for(record.work_ahead, row_steps_per_s)
 
 
 def _progress(record: JobRecord) -> Progress | None:
     if record.progress is None:
         return None
     steps = record.request.steps
-    # The share was rounded to four places, by at most 0.0075 of 150 steps.
-    return Progress(step=math.floor(record.progress * steps + 0.01), steps=steps)
+    return Progress(step=JobProgress.of(record.progress, steps).step, steps=steps)
 
 
 def _images(record: JobRecord) -> list[Image]:

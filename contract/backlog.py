@@ -6,10 +6,13 @@ is an estimate: samplers of two evaluations a step count as one, and sizes are l
 speeds, which are measured on what is really asked for.
 """
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from redis import Redis
 from redis.client import Pipeline
 from rq.job import Job
+from rq.utils import as_text
 
 WORK_FIELD = "row_steps"
 """A field of ours in RQ's hash of a job."""
@@ -41,6 +44,22 @@ return {index + 1, tostring(work_of(list, index + 1) or '')}
 """
 )
 
+_STANDINGS = f"""
+local wanted, found, sum, known = {{}}, {{}}, 0, 0
+for _, id in ipairs(ARGV) do wanted[id] = true end
+for i, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    if i <= {EXACT} then
+        local work = redis.pcall('HGET', '{Job.redis_job_namespace_prefix}' .. id, '{WORK_FIELD}')
+        if type(work) == 'string' then sum, known = sum + work, known + 1 end
+    end
+    if wanted[id] then
+        local work = known == i and sum or known > 0 and sum / known * i or ''
+        found[#found + 1] = {{id, i, tostring(work)}}
+    end
+end
+return found
+"""
+
 
 class Standing(NamedTuple):
     """Where a job stands in its queue."""
@@ -54,9 +73,18 @@ def ask_standing(pipeline: Pipeline, job_id: str) -> None:
     pipeline.eval(_STANDING, 1, Job.key_for(job_id), job_id)
 
 
+def standings(connection: Redis, list_key: str, job_ids: Collection[str]) -> dict[str, Standing]:
+    """Where those of the jobs stand that wait in a list: one look at it for all of them."""
+    answer: Any = connection.eval(_STANDINGS, 1, list_key, *job_ids)
+    return {as_text(job_id): _standing(position, work) for job_id, position, work in answer}
+
+
 def read_standing(answer: Any) -> Standing | None:
     """None where the job does not wait."""
     if answer is None:
         return None
-    position, work = answer
-    return Standing(int(position), float(work) if work else None)
+    return _standing(*answer)
+
+
+def _standing(position: int, work: bytes) -> Standing:
+    return Standing(position, float(work) if work else None)

@@ -19,8 +19,10 @@ from rq.utils import as_text
 from contract import finished, holders, job_index
 from contract.acceptance import note_left
 from contract.checkpoints import drop_checkpoint
-from contract.events import events_key, progress_key
+from contract.events import events_key
 from contract.job import JobRecord
+from contract.previews import previews_key
+from contract.progress import progress_key
 from contract.queue import model_queue
 from contract.transactions import transact
 
@@ -61,7 +63,7 @@ def finish(connection: Redis, deletion: Deletion, kept_s: int) -> None:
         job.delete(pipeline=pipeline)
         for registry in REGISTRIES:  # RQ's own looks only where the status says
             pipeline.zrem(registry(queue=queue).key, record.id)
-        pipeline.delete(events_key(record.id), progress_key(record.id))
+        pipeline.delete(*(key(record.id) for key in (events_key, progress_key, previews_key)))
         drop_checkpoint(pipeline, record.id)
         note_left(pipeline, queue.name, record.id, record.owner)  # a stock worker did not
         job_index.forget(pipeline, record.owner, record.id)

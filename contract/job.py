@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 
 from contract import backlog, queue
 from contract.errors import DarkroomError, MalformedJob
-from contract.events import progress_key
+from contract.progress import progress_key, read_progress
 from contract.request import GenerateRequest, JobRequest
 from contract.subscription import Subscription
 from contract.transactions import owner_of
@@ -127,6 +127,7 @@ class JobRecord(_Record):
     result: JobResult | None
     error: JobFault | None
     worker: str | None
+    left_s: float | None = None  # seconds until its last step, as its worker estimates
     owner: str = ""  # id of the key that made it; empty where none did
     tags: Mapping[str, str] = {}
     subscription: Subscription | None = None  # who is told of it by a webhook
@@ -183,7 +184,7 @@ def _ask(pipeline: Pipeline, job_id: str) -> None:
     """Queues the _ASKED commands whose answers make a record."""
     pipeline.hgetall(Job.key_for(job_id))
     pipeline.xrevrange(Result.get_key(job_id), count=1)
-    pipeline.get(progress_key(job_id))
+    pipeline.hgetall(progress_key(job_id))
 
 
 def _record(
@@ -191,10 +192,11 @@ def _record(
     job_id: str,
     raw: Mapping[Any, Any],
     results: list[Any],
-    progress: bytes | None,
+    told: Mapping[bytes, bytes],
 ) -> JobRecord:
     job = restore_job(connection, job_id, raw)
     state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
+    progress = read_progress(told) if state is JobState.RUNNING else None
     assert job.created_at is not None
     return JobRecord(
         id=job_id,
@@ -203,7 +205,8 @@ def _record(
         created_at=job.created_at,
         started_at=job.started_at if state is not JobState.QUEUED else None,
         ended_at=job.ended_at if state.is_final else None,
-        progress=_progress(state, progress),
+        progress=progress.share if progress is not None else None,
+        left_s=progress.left_s if progress is not None else None,
         queue_position=None,
         work_ahead=None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
@@ -261,12 +264,6 @@ def ended_among(connection: Redis, job_ids: Sequence[str]) -> list[str]:
         for job_id, status in zip(job_ids, pipeline.execute(), strict=True)
         if status is None or status in final
     ]
-
-
-def _progress(state: JobState, share: bytes | None) -> float | None:
-    if state is not JobState.RUNNING:
-        return None
-    return float(share) if share is not None else 0.0
 
 
 def _result(job_id: str, connection: Redis, results: list[Any]) -> JobResult | None:

@@ -1,7 +1,7 @@
 """The queue of a model: RQ's own list and records, so that RQ's tools show the truth."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,6 +114,12 @@ def standing(queue: Queue, job_id: str) -> Standing | None:
         backlog.ask_standing(pipeline, job_id)
         (answer,) = pipeline.execute()
     return backlog.read_standing(answer)
+
+
+def standings(queue: Queue, job_ids: Collection[str]) -> dict[str, Standing]:
+    """Where those of the jobs stand that wait. One look at the queue for all of them, since each
+    look for one job goes through the whole queue."""
+    return backlog.standings(queue.connection, queue.key, job_ids)
 
 
 def depth(queue: Queue) -> int:

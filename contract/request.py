@@ -113,6 +113,15 @@ class _Asked(BaseModel):
         Priority,
         Field(description="`high` joins at the next step; `low` waits until nobody else does."),
     ] = "normal"
+    previews: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="How many times each picture is shown while it develops, as events of the "
+            "job. The picture itself is the same with any number.",
+        ),
+    ] = 0
 
 
 class GenerateRequest(_Asked):

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
+from contract.previews import JobPreview
+from contract.progress import JobProgress
 from contract.request import JobRequest
-from worker.encoding import encode
+from worker.encoding import encode, encode_preview, preview_size
 from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.model import Model
-from worker.engine.picture import Developed, Picture, rows_of
+from worker.engine.picture import Developed, Picture, Preview, rows_of
 from worker.engine.sampler import SamplerTable
 
 
@@ -137,6 +139,7 @@ class Development:
                 table=table,
                 start=self._starts.get(key.n),
                 is_urgent=request.is_urgent,
+                previews=request.previews,
             )
             for key in self.keys
         ]
@@ -150,7 +153,7 @@ class Development:
         self.undeveloped.discard(developed.key)
         self.ends[developed.key.n] = developed.end
 
-    def share(self, running: dict[Hashable, float]) -> float:
+    def share(self, running: Mapping[Hashable, float]) -> float:
         """How far the whole job is, from 0 to 1, given how far its running pictures are. Those that
         wait for room are where another worker left them."""
         developed = self.request.images - len(self.undeveloped)
@@ -160,6 +163,28 @@ class Development:
     def _left_at(self, n: int) -> float:
         start = self._starts.get(n)
         return start.step / self._evaluations if start is not None else 0.0
+
+    def progress(self, running: Mapping[Hashable, float], step_s: float | None) -> JobProgress:
+        """
+        Args:
+            running: how far each running picture is, from 0 to 1.
+            step_s: how long it takes until each has had one step more, where that is known.
+        """
+        share = self.share(running)
+        under_way = sum(key in running for key in self.undeveloped)
+        left_s = None
+        if step_s is not None and (under_way or not self.undeveloped):
+            # Those that wait for room follow as the others leave.
+            evaluations = (1.0 - share) * self.request.images * self._evaluations
+            left_s = evaluations / max(under_way, 1) * step_s
+        return JobProgress.of(share, self.request.steps, left_s)
+
+    def show(self, key: PictureKey, preview: Preview) -> JobPreview:
+        """A preview as others see it. Copies it from the device, and encodes it."""
+        step = JobProgress.of(preview.share, self.request.steps).step
+        size = preview_size(self.request.final_size)
+        content = encode_preview(preview.pixels.cpu().numpy(), size)
+        return JobPreview(key.n, preview.index, step, *size, content)
 
     def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
         """Notes that a picture is in the store. The last one brings the job's result."""

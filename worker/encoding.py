@@ -10,6 +10,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from contract.infotext import infotext, recipe
 from contract.request import JobRequest
+from contract.sizes import Size
+
+PREVIEW_SIDE = 256  # pixels, at most
+PREVIEW_QUALITY = 70  # of 100
 
 EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
 UNICODE = b"UNICODE\0"
@@ -46,3 +50,17 @@ def _metadata(request: JobRequest, n: int, model_fingerprint: str) -> dict[str, 
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UNICODE + parameters.encode("utf-16-be")
     return {"exif": exif}
+
+
+def encode_preview(pixels: NDArray[np.uint8], size: Size) -> bytes:
+    """[h, w, 3] RGB to the bytes of a WebP of `size`."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    image.save(buffer, format="WEBP", quality=PREVIEW_QUALITY, method=0)
+    return buffer.getvalue()
+
+
+def preview_size(final: Size) -> Size:
+    """In the shape of the finished picture, and no larger than a preview may be."""
+    shrink = min(1.0, PREVIEW_SIDE / max(final))
+    return Size(max(1, round(final.width * shrink)), max(1, round(final.height * shrink)))

@@ -15,6 +15,7 @@ from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
+from contract.progress import JobProgress
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
 from contract.resolution import check
@@ -134,6 +135,10 @@ class Intake:
         """The job whose picture failed, which fails with it; None where it is gone already."""
         return self.forget(key.job_id) if isinstance(key, PictureKey) else None
 
+    def holder(self, key: Hashable) -> tuple[Claim, Development] | None:
+        """The job of a picture; None where it is gone already."""
+        return self.jobs.get(key.job_id) if isinstance(key, PictureKey) else None
+
     def developed(self, picture: Developed) -> tuple[Claim, Development] | None:
         """The job of a picture that is done, which leaves with its last one."""
         key = picture.key
@@ -145,11 +150,18 @@ class Intake:
             del self.jobs[key.job_id]
         return claim, development
 
-    def shares(self) -> dict[str, float]:
-        """How far each job is that has joined, from 0 to 1."""
-        running: dict[Hashable, float] = self._engine.progress()
+    def progress(self, row_steps_per_s: float | None) -> dict[tuple[str, str], JobProgress]:
+        """How far each job is that has joined, by its id and that of its execution.
+
+        Args:
+            row_steps_per_s: how fast the worker is, where that is known.
+        """
+        running = self._engine.progress()
+        step_s = self._engine.width / row_steps_per_s if row_steps_per_s else None
         return {
-            job_id: job.share(running) for job_id, (_, job) in self.jobs.items() if job.has_pictures
+            (job_id, claim.execution.id): development.progress(running, step_s)
+            for job_id, (claim, development) in self.jobs.items()
+            if development.has_pictures
         }
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import Event, Lock
@@ -21,8 +21,8 @@ from contract.errors import (
     ServiceError,
     StoreUnavailable,
 )
-from contract.events import write_progress
 from contract.pictures.store import PictureStore, digest_of
+from contract.progress import JobProgress, write_progress
 from contract.transactions import Claim
 from worker.development import Development
 from worker.engine.picture import Developed
@@ -87,14 +87,14 @@ class Publisher:
         """Ends the job with an honest error."""
         self._pool.submit(self._fail, claim, error)
 
-    def note_progress(self, shares: Callable[[], dict[str, float]]) -> None:
+    def note_progress(self, jobs: Callable[[], Mapping[tuple[str, str], JobProgress]]) -> None:
         """Writes how far the jobs are, a few times a second at most; never waits."""
         now = time.perf_counter()
         busy = self._progress is not None and not self._progress.done()
         if busy or now - self._progress_at < PROGRESS_INTERVAL_S:
             return
         self._progress_at = now
-        self._progress = self._progress_pool.submit(write_progress, self._connection, shares())
+        self._progress = self._progress_pool.submit(write_progress, self._connection, jobs())
 
     def close(self) -> None:
         """Waits for what is being published. A Redis that is away is asked once more, and then no

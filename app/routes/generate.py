@@ -11,7 +11,7 @@ from app.accept import media_ranges, preferred
 from app.access import Asker, Caller
 from app.admission import Accepted, accept, admit, recall, require_within, terms_for
 from app.callbacks import require_callable
-from app.estimates import job_view
+from app.estimates import job_view, poll_again_s
 from app.keys import read_key
 from app.problems import JobFailed
 from app.quotas import quota_headers
@@ -255,10 +255,11 @@ async def _picture(services: Services, record: JobRecord, headers: dict[str, str
 
 
 async def _job(services: Services, record: JobRecord, headers: dict[str, str]) -> Response:
-    if not record.state.is_final:
-        headers["Retry-After"] = "1"
+    job = await job_view(services, record)
+    if not job.state.is_final:
+        headers["Retry-After"] = str(poll_again_s(job))
     return JSONResponse(
-        (await job_view(services, record)).model_dump(mode="json"),
+        job.model_dump(mode="json"),
         status_code=200 if record.state.is_final else 202,
         headers=headers,
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.access import Asker
 from app.cursors import read_cursor, write_cursor
-from app.estimates import job_view
+from app.estimates import job_view, poll_again_s
 from app.lookup import find_job
 from app.responses import problems, success
 from app.services import Served
@@ -20,7 +20,6 @@ from contract.job_list import Wanted, list_jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-POLL_AGAIN_S = 1
 JOB_TYPE = "application/json"
 MOST_LISTED = 100
 WHEN = "A time of RFC 3339; UTC where it names no zone."
@@ -73,14 +72,28 @@ def _next(request: Request, cursor: str | None) -> str | None:
     "/{job_id}",
     response_model=JobView,
     responses=success(200, "The job as it is now.", SUCCEEDED_EXAMPLE, "application/json")
-    | problems(*NOT_THERE, errors.RedisUnavailable),
+    | problems(*NOT_THERE, errors.InvalidRequest, errors.RedisUnavailable),
     summary="State, progress and pictures of a job",
+    description="Until the job has ended, `Retry-After` says when to ask again.",
 )
-async def get_job(job_id: str, services: Served, caller: Asker, response: Response) -> JobView:
+async def get_job(
+    job_id: str,
+    services: Served,
+    caller: Asker,
+    response: Response,
+    wait: Annotated[
+        int,
+        Query(ge=0, description="Waits up to so many seconds for the end, within a limit."),
+    ] = 0,
+) -> JobView:
     record = await find_job(services, caller, job_id)
-    if not record.state.is_final:
-        response.headers["Retry-After"] = str(POLL_AGAIN_S)
-    return await job_view(services, record)
+    if wait and not record.state.is_final:
+        seconds = min(wait, services.settings.max_wait_s)
+        record = await services.endings.wait(record, seconds)
+    job = await job_view(services, record)
+    if not job.state.is_final:
+        response.headers["Retry-After"] = str(poll_again_s(job))
+    return job
 
 
 @router.post(

@@ -70,7 +70,8 @@ async def post(client: httpx.AsyncClient, made: NewKey, **fields: object) -> htt
 
 
 def test_the_routes_are_found() -> None:
-    assert {("POST", "/generate"), ("GET", "/jobs/{job_id}")} <= set(routes())
+    of_jobs = {("GET", "/jobs/{job_id}"), ("GET", "/jobs/{job_id}/events")}
+    assert {("POST", "/generate"), ("GET", "/jobs"), *of_jobs} <= set(routes())
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
@@ -115,7 +116,7 @@ async def test_anothers_job_is_as_good_as_none(
     assert connection.dump(Job.key_for(job_id)) == before
 
 
-async def test_the_owner_sees_its_job_and_its_pictures(
+async def test_the_owner_sees_its_job_its_pictures_and_what_happens_to_it(
     client: httpx.AsyncClient, connection: Redis, jobs: Queue
 ) -> None:
     owner = key(connection)
@@ -124,6 +125,8 @@ async def test_the_owner_sees_its_job_and_its_pictures(
     develop(jobs)
     picture = await client.get(f"{url}/images/0", headers=bearer(owner))
     assert picture.status_code == 200
+    events = await client.get(f"{url}/events", headers=bearer(owner))
+    assert (events.status_code, "event: end" in events.text) == (200, True)
 
 
 async def test_a_list_of_jobs_is_the_callers_own(

@@ -14,6 +14,7 @@ from contract.endings import commit, fail
 from contract.errors import NotFinite
 from contract.job import read_job
 from contract.pictures.folder_store import FolderStore
+from contract.previews import JobPreview, write_preview
 from tests.app.conftest import PNG, WORKER, develop, serving
 from tests.contract.samples import TTL_S, job_result
 
@@ -44,6 +45,8 @@ async def test_nothing_of_it_stays_but_that_it_was_deleted(
     elif end == "failed":
         held = take(jobs, WORKER)
         assert held is not None
+        preview = JobPreview(0, 0, 1, 8, 8, b"a preview")
+        write_preview(connection, job_id, held.execution.id, preview)
         fail(held, NotFinite("It became NaN."))
     else:
         await client.delete(f"/jobs/{job_id}")

@@ -45,6 +45,7 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
         "sampler": "dpmpp_2m_karras",
         "images": 1,
         "priority": "normal",
+        "previews": 0,
         "model": "tiny",
         "width": 64,
         "height": 64,
@@ -329,7 +330,7 @@ async def test_a_worker_without_a_speed_of_its_own_counts_as_the_others(
     assert polled.json() == accepted.json()
 
 
-async def test_a_job_that_does_not_wait_has_no_estimate(
+async def test_a_job_that_has_just_begun_has_no_estimate(
     client: httpx.AsyncClient, connection: Redis, jobs: Queue
 ) -> None:
     announce(connection, worker_card(row_steps_per_s=30.0), model_card())

@@ -33,6 +33,7 @@ ENDPOINTS = {
     "POST /jobs/{job_id}/cancel",
     "POST /jobs/{job_id}/retry",
     "DELETE /jobs/{job_id}",
+    "GET /jobs/{job_id}/events",
     "GET /jobs/{job_id}/images/{n}",
     "GET /models",
     "GET /healthz",

@@ -20,6 +20,14 @@ def test_place_in_the_queue_counts_from_one(jobs: Queue) -> None:
     assert queue.depth(jobs) == 3
 
 
+def test_many_places_are_found_with_one_look(jobs: Queue, ask: Ask) -> None:
+    ids = [ask(steps=n) for n in range(1, 6)]
+    wanted = [ids[1], ids[4], identity.new_job_id()]
+    found = queue.standings(jobs, wanted)
+    assert found == {job_id: queue.standing(jobs, job_id) for job_id in (ids[1], ids[4])}
+    assert found[ids[4]].position == 5
+
+
 def test_rq_finds_the_job_with_a_function_by_name(connection: Redis, jobs: Queue, ask: Ask) -> None:
     job_id = ask(prompt="secret")
     job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)

@@ -11,10 +11,11 @@ from contract import (
     checkpoints,
     deletion,
     endings,
-    events,
     finished,
     idempotency,
     identity,
+    previews,
+    progress,
     queue,
     reuse,
     turns,
@@ -24,10 +25,11 @@ from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.claims import requeue
 from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
-from contract.events import write_progress
 from contract.idempotency import Ticket
 from contract.job import read_job
 from contract.pictures.redis_store import RedisStore
+from contract.previews import JobPreview, write_preview
+from contract.progress import JobProgress, write_progress
 from contract.request import GenerateRequest
 from contract.sweep import sweep
 from contract.workers import announce
@@ -50,7 +52,8 @@ WARM_UP = 50
 @pytest.fixture(autouse=True)
 def _short_ttls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "TTL_S", TTL_S)
-    monkeypatch.setattr(events, "PROGRESS_TTL_S", TTL_S)
+    monkeypatch.setattr(progress, "PROGRESS_TTL_S", TTL_S)
+    monkeypatch.setattr(previews, "PREVIEWS_TTL_S", TTL_S)
     monkeypatch.setattr(idempotency, "KEPT_S", TTL_S)
     monkeypatch.setattr(turns, "KEPT_S", TTL_S)
     monkeypatch.setattr(endings, "WORKER_TTL_S", TTL_S)
@@ -74,8 +77,10 @@ def live(jobs: Queue, store: RedisStore, n: int) -> None:
     if fate == 0:
         return cancel(connection, job_id)
     held = taken(jobs)
-    write_progress(connection, {job_id: 0.5})
-    write_checkpoints(connection, {(job_id, held.execution.id): JobCheckpoint(4, {0: LATENTS})})
+    execution_id = held.execution.id
+    write_progress(connection, {(job_id, execution_id): JobProgress.of(0.5, steps=30)})
+    write_preview(connection, job_id, execution_id, JobPreview(0, 0, 15, 8, 8, png(n)))
+    write_checkpoints(connection, {(job_id, execution_id): JobCheckpoint(4, {0: LATENTS})})
     if fate == 1:
         return cancel(connection, job_id)
     if fate == 2:

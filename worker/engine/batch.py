@@ -16,6 +16,7 @@ from worker.engine.conditioning import Conditioning
 from worker.engine.guidance import guide
 from worker.engine.model import Model, Shape
 from worker.engine.picture import Picture
+from worker.engine.preview import preview_steps
 from worker.engine.sampler import HISTORY
 
 TIMESTEP, INPUT_SCALE = 0, 1
@@ -40,6 +41,12 @@ class Row:
     outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, likewise
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
+    shown_at: tuple[int, ...] = ()  # model evaluations after which it is shown
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether somebody wants to see it after the last step."""
+        return self.step in self.shown_at
 
     @property
     def is_done(self) -> bool:
@@ -77,6 +84,7 @@ def make_row(
         latents=_whole(state.latents).to(model.device),
         outputs=_whole(state.outputs).to(model.device),
         step=state.step,
+        shown_at=preview_steps(picture.previews, len(picture.table)),
     )
 
 
@@ -114,6 +122,7 @@ class Batch:
         cells = (model.latent_channels, *shape)
         self._latents = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
         self._outputs = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
+        self._inputs = self._latents[:, 0]  # of the last U-Net call
 
     @property
     def width(self) -> int:
@@ -125,6 +134,11 @@ class Batch:
         latents = torch.cat([self._latents, *(row.latents[None] for row in new)])
         outputs = torch.cat([self._outputs, *(row.outputs[None] for row in new)])
         self._lay_out([*self.rows, *new], latents, outputs)
+
+    def last_call(self, pictures: list[int]) -> tuple[Tensor, Tensor]:
+        """What the U-Net saw of these pictures in the last step and what it said, guided; each
+        [pictures, channels, h, w]. Holds until the rows change."""
+        return self._inputs[pictures], self._outputs[pictures, 0]
 
     def checkpoints(self) -> dict[Hashable, Checkpoint]:
         """Where each picture is; one copy from the device for all of them."""
@@ -187,6 +201,7 @@ class Batch:
             after += _column(current, NOISE) * fresh
         self._latents = torch.cat([after[:, None], self._latents[:, :-1]], dim=1)
         self._cursor = self._cursor + 1
+        self._inputs = scaled
         for row in self.rows:
             row.step += 1
         self.stepped_at = time.perf_counter()

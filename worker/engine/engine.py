@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator
+from functools import cached_property
 from itertools import takewhile
 
 import numpy as np
@@ -17,7 +18,8 @@ from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.decode import decode
 from worker.engine.model import Model, Shape
-from worker.engine.picture import Developed, Picture, Spoiled, StepReport
+from worker.engine.picture import Developed, Picture, Preview, Spoiled, StepReport
+from worker.engine.preview import Previewer
 
 MOST_DECODED = 8
 """Pictures per VAE call: a decoder holds far more memory per picture than the U-Net."""
@@ -40,6 +42,16 @@ class Engine:
         self._arrived_done: list[Row] = []
         """Resumed after their last step; they leave in the step in which they come."""
         self._spoiled: list[Spoiled] = []
+
+    @cached_property
+    def previewer(self) -> Previewer:
+        """Fitted at its first use, which `worker/start.py` does not leave to a picture."""
+        return Previewer.fit(self.model)
+
+    @property
+    def width(self) -> int:
+        """Rows of the U-Net calls that take every running picture one step further."""
+        return sum(batch.width for batch in self._batches.values())
 
     @property
     def is_idle(self) -> bool:
@@ -108,12 +120,14 @@ class Engine:
         batch = self._batches[shape]
         rows = batch.width
         failures = batch.step()
+        previews = self._show(batch, failures.keys())
         done = self._leave(batch, failures)
         denoised = time.perf_counter()
         developed += self._retire(done, denoised)
         return StepReport(
             developed=tuple(developed),
             spoiled=self._take_spoiled(),
+            previews=previews,
             joined=joined,
             rows=rows,
             step_s=denoised - began,
@@ -192,6 +206,28 @@ class Engine:
     def _next_shape(self) -> Shape | None:
         """Shapes take turns: the one that has waited longest."""
         return min(self._batches, key=lambda shape: self._batches[shape].stepped_at, default=None)
+
+    def _show(self, batch: Batch, failed: Collection[Hashable]) -> tuple[Preview, ...]:
+        """Previews of those pictures that somebody wants to see now. No picture fails for one."""
+        due = [i for i, row in enumerate(batch.rows) if row.is_shown]
+        due = [i for i in due if batch.rows[i].picture.key not in failed]
+        if not due:
+            return ()
+        rows = [batch.rows[i] for i in due]
+        timesteps = [float(row.picture.table.timesteps[row.step - 1]) for row in rows]
+        try:
+            pixels = self.previewer.show(*batch.last_call(due), timesteps)
+        except Exception:  # no memory for it, most likely
+            return ()
+        return tuple(
+            Preview(
+                key=row.picture.key,
+                index=row.shown_at.index(row.step),
+                share=row.step / len(row.picture.table),
+                pixels=shown,
+            )
+            for row, shown in zip(rows, pixels, strict=True)
+        )
 
     def _leave(self, batch: Batch, failures: dict[Hashable, GenerationError]) -> list[Row]:
         """Takes out the pictures that failed and those that are done; the latter come back."""
