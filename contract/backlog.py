@@ -17,7 +17,7 @@ from rq.utils import as_text
 WORK_FIELD = "row_steps"
 """A field of ours in RQ's hash of a job."""
 
-EXACT = 100  # jobs
+EXACT = 30  # jobs
 
 FUNCTIONS = f"""
 local function work_of(list, jobs)
