@@ -1,8 +1,8 @@
 """Whether a job may wait and where, judged in the transaction that lets it.
 
-RQ's own code writes the records of the job, and this script comes last in the same
-transaction: what may not be, it takes away again. So a request is one round trip, nobody ever sees
-a job that was refused, and no two requests take the same last place.
+RQ's own code writes the records of the job, and this script comes after it in the same transaction:
+what may not be, it takes away again. So a request is one round trip, nobody ever sees a job that
+was refused, and no two requests take the same last place.
 """
 
 import json
@@ -40,9 +40,7 @@ local id, terms = ARGV[1], cjson.decode(ARGV[2])
 
 local function answer(verdict, fields)
     fields.verdict = verdict
-    if terms.per_minute then
-        fields.window = counted(before, now)
-    end
+    if terms.per_minute then fields.window = counted(before, now) end
     return cjson.encode(fields)
 end
 
@@ -86,7 +84,6 @@ local position = redis.call('LPOS', list, id, 'RANK', -1) + 1
 return answer('accepted', {{position = position, work = work_of(list, position), queued = count}})
 """
 )
-
 
 _COUNT = (
     rates.FUNCTIONS
