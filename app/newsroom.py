@@ -75,7 +75,8 @@ class _Topic:
         self.job_id = record.id
         self.model = record.request.model
         self.events: list[JobEvent] = []
-        self.is_loaded = False
+        self.reads_begun = 0
+        self.reads_done = 0  # the latest of those begun that has come to an end
         self.is_gone = False  # and so is its record
         self.followers = 0
         self.heard_at = time.monotonic()
@@ -100,9 +101,8 @@ class _Topic:
         self.events += events
         if not self.is_waiting:
             self.standing = None
-        if events or not self.is_loaded:
-            self.is_loaded = True
-            self.notify()
+        self.reads_done = self.reads_begun
+        self.notify()
 
     def stand(self, standing: Standing | None) -> None:
         if standing != self.standing:
@@ -140,6 +140,8 @@ class _Follower:
         self._topic = topic
         self._place = _place(last_id)
         self._has_begun = False
+        self._begins_with = topic.reads_begun + 1
+        """Before it the copy may be behind what they have seen elsewhere."""
         self._is_lost = last_id is not None and self._place is None
         self._told: Standing | None = None
         self.has_seen_end = False
@@ -147,9 +149,9 @@ class _Follower:
     def updates(self) -> Iterator[Update]:
         """What is new to them."""
         topic = self._topic
-        if not topic.is_loaded:
-            return
         if not self._has_begun:
+            if topic.reads_done < self._begins_with:
+                return
             self._has_begun = True
             if self._is_lost or not topic.knows(self._place):
                 gap = topic.gap()
@@ -220,7 +222,7 @@ class Newsroom:
         topic = self._topics.get(record.id)
         if topic is None:
             topic = self._topics[record.id] = _Topic(record)
-            self._doubt([record.id])
+        self._doubt([record.id])
         topic.followers += 1
         try:
             yield topic
@@ -270,6 +272,8 @@ class Newsroom:
 
     async def _read_on(self, job_ids: Sequence[str]) -> None:
         topics = [self._topics[job_id] for job_id in job_ids if job_id in self._topics]
+        for topic in topics:
+            topic.reads_begun += 1
         known = {topic.job_id: topic.last_id for topic in topics}
         news = await self._backend.call(read_news, known)
         for topic in topics:
@@ -289,7 +293,7 @@ class Newsroom:
     async def _look_at_queues(self) -> None:
         waiting: dict[str, list[_Topic]] = defaultdict(list)
         for topic in self._topics.values():
-            if topic.is_loaded and topic.is_waiting:
+            if topic.is_waiting:
                 waiting[topic.model].append(topic)
         for model, topics in waiting.items():
             job_ids = [topic.job_id for topic in topics]

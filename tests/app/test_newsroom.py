@@ -18,6 +18,7 @@ from contract.endings import commit
 from contract.events import EventKind, JobEvent
 from contract.identity import new_job_id
 from contract.job import JobRecord, read_job
+from contract.news import last_event_id
 from contract.progress import JobProgress, write_progress
 from contract.transactions import Claim
 from tests.contract.records import taken
@@ -60,8 +61,12 @@ def step(held: Claim, number: int) -> None:
 
 
 async def rest(updates: AsyncIterator[Update]) -> list[EventKind]:
+    """Of all that still comes, but for places in the queue."""
     with anyio.fail_after(LIMIT_S):
-        return [update.kind async for update in updates if isinstance(update, JobEvent)]
+        found = [update async for update in updates if not isinstance(update, Waiting)]
+    events = [update for update in found if isinstance(update, JobEvent)]
+    assert events == found  # and no gap
+    return [event.kind for event in events]
 
 
 async def test_the_news_goes_on_after_an_outage(server: RedisServer) -> None:
@@ -91,6 +96,24 @@ async def test_news_that_never_came_is_found(
         assert isinstance(await anext(updates), Waiting)
         commit(taken(jobs), job_result("a"))
         assert await rest(updates) == [EventKind.STARTED, EventKind.SUCCEEDED]
+
+
+async def test_who_has_seen_more_elsewhere_gets_nothing_twice(
+    redis_url: str, connection: Redis, jobs: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have been told before this one."""
+    monkeypatch.setattr("app.newsroom.NEWS_CHANNEL", "another channel")
+    record = waiting_job(connection)
+    async with listening(redis_url) as newsroom:
+        first = newsroom.follow(record)
+        assert isinstance(await anext(first), Waiting)
+        held = taken(jobs)
+        step(held, 7)
+        seen = last_event_id(connection, record.id)
+        commit(held, job_result("a"))
+        assert await rest(newsroom.follow(record, seen)) == [EventKind.SUCCEEDED]
+        kinds = [EventKind.STARTED, EventKind.PROGRESS, EventKind.SUCCEEDED]
+        assert await rest(first) == kinds
 
 
 async def test_all_who_follow_are_released(redis_url: str, connection: Redis) -> None:
