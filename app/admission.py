@@ -1,43 +1,49 @@
 """Turns what was asked into a job with nothing left open, or says why it cannot be done."""
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import get_args
 
 from redis import Redis
-from rq import Queue
 
+from app.access import Caller
 from app.census import Census
 from app.settings import AppSettings
 from contract import idempotency, identity, queue
+from contract.acceptance import Terms
 from contract.backlog import Standing
 from contract.errors import (
+    BeyondKey,
     InvalidRequest,
     JobExpired,
     NoModel,
-    QueueFull,
     RedisUnavailable,
-    TooMuchWaiting,
     UnknownModel,
 )
 from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState, read_job
-from contract.request import GenerateRequest, JobRequest
+from contract.keys import KeyLimits
+from contract.quotas import NO_QUOTAS, Quotas
+from contract.request import GenerateRequest, JobRequest, Priority
 from contract.resolution import resolve
+from contract.webhooks import aside
 from contract.workers import ModelCard
+
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # highest first
 
 ATTEMPTS = 5
 """How often a job with a key is put into the queue where the answer is lost."""
 
 
-def admit(asked: GenerateRequest, census: Census, default_model: str | None) -> JobRequest:
+def admit(asked: GenerateRequest, census: Census, settings: AppSettings) -> JobRequest:
     """The request with every default filled in, once it is clear that the model can do it.
 
     Raises:
         RequestError: names the field at fault, and what would do.
         NoModel: nobody has announced a model yet.
     """
-    return resolve(asked, _model(asked.model, census, default_model))
+    model = _model(asked.model, census, settings.default_model)
+    return resolve(asked, model, metadata=settings.metadata)
 
 
 def _model(asked: str | None, census: Census, preferred: str | None) -> ModelCard:
@@ -68,6 +74,7 @@ def _model(asked: str | None, census: Census, preferred: str | None) -> ModelCar
 class Accepted:
     record: JobRecord
     is_replay: bool  # the key of the request had made the job before
+    quotas: Quotas = NO_QUOTAS  # what the caller's API key has left, if a job was made
 
 
 def recall(connection: Redis, ticket: Ticket) -> Accepted | None:
@@ -86,63 +93,89 @@ def recall(connection: Redis, ticket: Ticket) -> Accepted | None:
     return Accepted(record, is_replay=True)
 
 
+def require_within(limits: KeyLimits, request: JobRequest) -> None:
+    """
+    Raises:
+        BeyondKey: names the field with which the request asks for more than its key may.
+    """
+    for field, most in (
+        ("width", limits.max_side),
+        ("height", limits.max_side),
+        ("steps", limits.max_steps),
+    ):
+        if most is not None and getattr(request, field) > most:
+            raise BeyondKey(f"{field} may be at most {most} with this key.", field=field)
+    allowed = PRIORITIES[PRIORITIES.index(limits.priority) :]
+    if request.priority not in allowed:
+        raise BeyondKey(
+            f"The highest priority of this key is {limits.priority}.",
+            field="priority",
+            allowed=list(allowed),
+        )
+
+
+def terms_for(caller: Caller, settings: AppSettings, row_steps_per_s: float | None) -> Terms:
+    """
+    Args:
+        row_steps_per_s: the speed of the model's workers, where it is known.
+    """
+    return Terms(
+        owner=caller.owner,
+        weight=caller.limits.weight,
+        queued=caller.limits.queued,
+        per_minute=caller.limits.per_minute,
+        most_waiting=settings.max_queue,
+        most_waiting_s=settings.max_queue_s,
+        row_steps_per_s=row_steps_per_s,
+    )
+
+
 def accept(
     connection: Redis,
+    asked: GenerateRequest,
     request: JobRequest,
     settings: AppSettings,
-    row_steps_per_s: float | None,
+    terms: Terms,
     ticket: Ticket | None,
 ) -> Accepted:
     """Puts a new job into its model's queue, unless the key has made one at the same moment.
 
     Args:
-        row_steps_per_s: the speed of the model's workers, where it is known.
+        request: what `admit` made of what was asked.
 
     Raises:
         QueueFull: as many jobs as are allowed wait already.
         TooMuchWaiting: they would take longer than is allowed.
+        TooManyQueued, RateLimited: the caller's key has used up what it may.
         RedisUnavailable: it stays unknown whether the job was accepted; the key tells later.
     """
     waiting = queue.model_queue(connection, request.model)
-    job_id = identity.new_job_id()
+    tried = set()
     for _ in range(ATTEMPTS):
-        _require_room(waiting, request.model, settings, row_steps_per_s)
-        standing = queue.enqueue(
+        job_id = identity.new_job_id()
+        tried.add(job_id)
+        entry = queue.enqueue(
             waiting,
             job_id,
             request,
             settings.result_ttl_s,
             wait_s=settings.queue_ttl_s,
             ticket=ticket,
+            terms=terms,
+            meta=aside(asked),
         )
-        if standing is not None:
-            return Accepted(_fresh(job_id, request, standing), is_replay=False)
+        if entry is not None:
+            record = _fresh(job_id, asked, request, entry.standing, terms.owner)
+            return Accepted(record, is_replay=False, quotas=entry.quotas)
         known = recall(connection, ticket) if ticket is not None else None
         if known is not None:  # made by another call, or by this one, whose answer was lost
-            return Accepted(known.record, is_replay=known.record.id != job_id)
+            return Accepted(known.record, is_replay=known.record.id not in tried)
     raise RedisUnavailable("The answers of Redis are lost again and again.")
 
 
-def _require_room(
-    waiting: Queue, model: str, settings: AppSettings, row_steps_per_s: float | None
-) -> None:
-    depth, work = queue.waiting(waiting)
-    if depth >= settings.max_queue:
-        raise QueueFull(
-            f"{settings.max_queue} jobs wait for model {model} already.", retry_after_s=10
-        )
-    if settings.max_queue_s is None or work is None or not row_steps_per_s:
-        return
-    seconds = work / row_steps_per_s
-    if seconds >= settings.max_queue_s:
-        raise TooMuchWaiting(
-            f"About {seconds:.0f} s of work wait for model {model}; at most "
-            f"{settings.max_queue_s:g} s may.",
-            retry_after_s=max(1, math.ceil(seconds - settings.max_queue_s)),
-        )
-
-
-def _fresh(job_id: str, request: JobRequest, standing: Standing) -> JobRecord:
+def _fresh(
+    job_id: str, asked: GenerateRequest, request: JobRequest, standing: Standing, owner: str
+) -> JobRecord:
     return JobRecord(
         id=job_id,
         state=JobState.QUEUED,
@@ -156,4 +189,7 @@ def _fresh(job_id: str, request: JobRequest, standing: Standing) -> JobRecord:
         result=None,
         error=None,
         worker=None,
+        owner=owner,
+        tags=asked.tags,
+        subscription=asked.subscription,
     )

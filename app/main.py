@@ -8,19 +8,24 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
+from app.access import authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
 from app.gallery import Gallery
+from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
+from app.newsroom import Newsroom
 from app.problems import handle_problems
-from app.responses import only_problem_media
-from app.routes import generate, health, jobs, metrics, models, pictures
+from app.responses import only_problem_media, problems
+from app.routes import events, generate, health, jobs, metrics, models, pictures, retries
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
+from contract import errors
 from contract.errors import BadSetting
 from contract.pictures.opening import open_store
 
@@ -44,13 +49,21 @@ def create_app(settings: AppSettings) -> FastAPI:
         backend=backend,
         census=RecentCensus(backend),
         endings=Endings(settings.redis_url, backend),
+        newsroom=Newsroom(settings.redis_url, backend),
         gallery=Gallery(open_store(settings, backend.connection)),
+        keyring=Keyring(backend),
         metrics=AppMetrics(backend.connection),
     )
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, pictures, models, health, metrics):
+    for noun in (generate, jobs, retries, events, pictures, models):
+        app.include_router(
+            noun.router,
+            dependencies=_guards(settings),
+            responses=problems(errors.NotAuthenticated),
+        )
+    for noun in (health, metrics):  # open to all
         app.include_router(noun.router)
     handle_problems(app)
     app.add_middleware(BodyLimit)
@@ -59,10 +72,16 @@ def create_app(settings: AppSettings) -> FastAPI:
     return app
 
 
+def _guards(settings: AppSettings) -> list[Any]:
+    """What every route needs that is not open to all. The second one only tells the API's page."""
+    says_so = [Depends(HTTPBearer(auto_error=False))] if settings.needs_keys else []
+    return [Depends(authenticate), *says_so]
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    async with services.endings.listening():
+    async with services.endings.listening(), services.newsroom.listening():
         yield
     services.gallery.close()
     services.backend.close()
@@ -75,14 +94,17 @@ def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:
 
 
 class ApiServer(uvicorn.Server):
-    """Lets nobody wait for a job into its own end: they are told where to ask again."""
+    """Lets nobody wait for a job into its own end: they are told where to ask again, and who
+    follows one comes back by themselves."""
 
     def __init__(self, app: FastAPI, **options: Any):
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, **options))
-        self._endings: Endings = app.state.services.endings
+        services: Services = app.state.services
+        self._endings, self._newsroom = services.endings, services.newsroom
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._endings.release()
+        self._newsroom.release()
         await super().shutdown(sockets)
 
 
@@ -90,8 +112,10 @@ def serve(settings: AppSettings) -> None:
     """Serves until a signal asks for the end.
 
     Raises:
-        BadSetting: the address cannot be listened on, or the picture store not opened.
+        BadSetting: the address cannot be listened on, or would be open to all, or the picture store
+            cannot be opened.
     """
+    settings.require_keys_or_loopback()
     with _listen(settings) as listener:
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)

@@ -44,7 +44,7 @@ class QueueCollector(Collector):
         depth = GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", labels=labels)
         oldest = GaugeMetricFamily(
             "darkroom_queue_oldest_wait_seconds",
-            "Since the job at the head of the queue was accepted; 0 where none waits.",
+            "Since the job was accepted that is the next of its priority; 0 where none waits.",
             labels=labels,
         )
         workers = GaugeMetricFamily("darkroom_live_workers", "Workers that live.", labels=labels)
@@ -79,6 +79,12 @@ class AppMetrics:
         self._accepted = Counter(
             "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
         )
+        self._reused = Counter(
+            "darkroom_jobs_reused",
+            "Jobs answered from a finished one.",
+            ["model"],
+            registry=registry,
+        )
         registry.register(QueueCollector(connection))
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -90,6 +96,9 @@ class AppMetrics:
 
     def accepted(self, model: str) -> None:
         self._accepted.labels(model).inc()
+
+    def reused(self, model: str) -> None:
+        self._reused.labels(model).inc()
 
 
 class RequestMetrics:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from app.quotas import quota_headers
 from contract import errors
 from contract.errors import DarkroomError, RequestError, ServiceError
 
@@ -24,8 +25,12 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.UnsupportedSteps.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedSize.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    errors.NotAuthenticated.code: HTTPStatus.UNAUTHORIZED,
+    errors.BeyondKey.code: HTTPStatus.FORBIDDEN,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,
+    errors.JobDeleted.code: HTTPStatus.GONE,
     errors.JobEnded.code: HTTPStatus.CONFLICT,
     errors.PictureNotReady.code: HTTPStatus.CONFLICT,
     errors.PictureNotFound.code: HTTPStatus.NOT_FOUND,
@@ -33,6 +38,8 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RedisUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueFull.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TooMuchWaiting.code: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyQueued.code: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateLimited.code: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StoreUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -136,9 +143,15 @@ async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse
 
 def _advice(error: DarkroomError) -> dict[str, str] | None:
     if isinstance(error, ServiceError):
-        return {"Retry-After": str(error.retry_after_s)}
+        left = quota_headers(error.quotas) if isinstance(error, errors.OverQuota) else {}
+        return {"Retry-After": str(error.retry_after_s)} | left
+    if isinstance(error, errors.NotAuthenticated):
+        # Basic is understood too, but to say so would make a browser ask for a password.
+        return {"WWW-Authenticate": 'Bearer realm="darkroom"'}
     if isinstance(error, errors.PictureNotReady):
         return {"Retry-After": "1"}
+    if isinstance(error, errors.RangeNotSatisfiable):
+        return {"Content-Range": f"bytes */{error.size}"}
     if isinstance(error, errors.BodyTooLarge):
         return {"Connection": "close"}  # the rest of the body is never read
     return None

@@ -8,7 +8,9 @@ from fastapi import Depends, Request
 from app.backend import Backend
 from app.census import RecentCensus
 from app.gallery import Gallery
+from app.keyring import Keyring
 from app.metrics import AppMetrics
+from app.newsroom import Newsroom
 from app.settings import AppSettings
 from app.waiting import Endings
 
@@ -19,7 +21,9 @@ class Services:
     backend: Backend
     census: RecentCensus
     endings: Endings
+    newsroom: Newsroom
     gallery: Gallery
+    keyring: Keyring
     metrics: AppMetrics
 
 

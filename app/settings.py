@@ -1,18 +1,28 @@
 """Settings of the HTTP side."""
 
-from typing import Annotated
+import ipaddress
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from contract.errors import BadSetting
 from contract.request import ModelId
-from contract.settings import CommonSettings
+from contract.settings import WebhookSettings
 
 
-class AppSettings(CommonSettings):
+class AppSettings(WebhookSettings):
     host: Annotated[str, Field(description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
     ] = 8000
+    keys: Annotated[
+        Literal["required", "off"] | None,
+        Field(
+            description="`required` lets in who sends an API key (`darkroom keys add`), `off` "
+            "everybody. Default: `off` on a loopback address; on another one the API does not "
+            "start until this is set."
+        ),
+    ] = None
     default_model: Annotated[
         ModelId | None,
         Field(
@@ -40,5 +50,45 @@ class AppSettings(CommonSettings):
     ] = 3600
     max_wait_s: Annotated[
         int,
-        Field(ge=0, le=3600, description="Longest wait of a POST with `Prefer: wait`, in seconds."),
+        Field(
+            ge=0,
+            le=3600,
+            description="Longest wait of a POST with `Prefer: wait` and of a poll with `wait`, in "
+            "seconds.",
+        ),
     ] = 60
+    metadata: Annotated[
+        bool,
+        Field(
+            description="Whether pictures carry their parameters, where the request does not say."
+        ),
+    ] = True
+    share_finished: Annotated[
+        bool,
+        Field(
+            description="Whether a request is also answered from what was finished for another key."
+        ),
+    ] = False
+
+    @property
+    def needs_keys(self) -> bool:
+        return self.keys == "required"
+
+    def require_keys_or_loopback(self) -> None:
+        """
+        Raises:
+            BadSetting: others than this machine could ask, and nobody said that they may.
+        """
+        if self.keys is None and not _is_loopback(self.host):
+            raise BadSetting(
+                f"DARKROOM_KEYS: the API would listen on {self.host}, where other machines may "
+                "reach it. Set it to required, and make keys with `darkroom keys add NAME`; or to "
+                "off, to let everybody in."
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

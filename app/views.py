@@ -1,37 +1,46 @@
 """What the API answers with."""
 
-import math
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.job import JobFault, JobRecord, JobState, Timings
-from contract.request import JobRequest
+from contract.job import JobFault, JobRecord, JobState
+from contract.progress import JobProgress
+from contract.request import MEDIA_TYPES, JobRequest
 from contract.workers import ModelCard, WorkerCard
 
-PNG = "image/png"
 PICTURE_SCHEMA = {"type": "string", "format": "binary"}
+PICTURE_CONTENT: dict[str, Any] = {
+    media_type: {"schema": PICTURE_SCHEMA, "example": "(the bytes of a picture)"}
+    for media_type in MEDIA_TYPES.values()
+}
 
-REQUEST_EXAMPLE = {
+REQUEST_EXAMPLE: dict[str, Any] = {
     "prompt": "red apple",
     "negative_prompt": "",
     "guidance": 7.5,
     "steps": 30,
     "sampler": "dpmpp_2m_karras",
     "images": 1,
+    "priority": "normal",
+    "previews": 0,
     "model": "starter",
     "seed": 1,
     "width": 128,
     "height": 128,
+    "format": "png",
+    "quality": None,
+    "metadata": True,
 }
+RESOLVED_EXAMPLE = REQUEST_EXAMPLE | {"resized_width": None, "resized_height": None}
 ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
 DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
 QUEUED_EXAMPLE: dict[str, Any] = {
     "id": ID_EXAMPLE,
     "state": "queued",
     "model": "starter",
-    "request": REQUEST_EXAMPLE,
+    "request": RESOLVED_EXAMPLE,
     "created_at": "2026-11-24T08:45:46.557000Z",
     "started_at": None,
     "ended_at": None,
@@ -43,8 +52,17 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "error": None,
     "timings": None,
     "worker": None,
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": f"/jobs/{ID_EXAMPLE}"},
+    "tags": {},
+    "cached": False,
+    "links": {
+        "self": f"/jobs/{ID_EXAMPLE}",
+        "events": f"/jobs/{ID_EXAMPLE}/events",
+        "cancel": f"/jobs/{ID_EXAMPLE}",
+        "delete": None,
+        "retry": f"/jobs/{ID_EXAMPLE}/retry",
+    },
 }
+ENDED_LINKS = QUEUED_EXAMPLE["links"] | {"cancel": None, "delete": f"/jobs/{ID_EXAMPLE}"}
 SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "succeeded",
     "started_at": "2026-11-24T08:45:46.561000Z",
@@ -59,7 +77,7 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
             "bytes": 4601,
             "width": 128,
             "height": 128,
-            "media_type": PNG,
+            "media_type": "image/png",
         }
     ],
     "timings": {
@@ -71,14 +89,18 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
         "total_s": 1.145,
     },
     "worker": "gpu-1.61de2b84",
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+    "links": ENDED_LINKS,
 }
 CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
     "state": "cancelled",
     "ended_at": "2026-11-24T08:45:47.713000Z",
     "queue_position": None,
     "estimated_s": None,
-    "links": {"self": f"/jobs/{ID_EXAMPLE}", "cancel": None},
+    "links": ENDED_LINKS,
+}
+JOBS_EXAMPLE = {
+    "jobs": [SUCCEEDED_EXAMPLE],
+    "next": "/jobs?limit=1&cursor=AaIMu4i9eieyroMj1t21GA",
 }
 MODELS_EXAMPLE = {
     "models": [
@@ -91,6 +113,7 @@ MODELS_EXAMPLE = {
             "side_multiple": 8,
             "token_limit": 24,
             "prediction_type": "v_prediction",
+            "fingerprint": "5a40ebf1e6ef9a8a0ba3b28c5ee3ea2a3a1ea1df1f8e8bd5a4d4c1e7a3d08a11",
             "samplers": {"lcm": {"max_steps": 50, "refusal": None}},
             "seen_at": 1795509933.8,
             "live_workers": 1,
@@ -138,9 +161,53 @@ class Image(_View):
     media_type: str
 
 
+class PhaseTimings(_View):
+    """Where the time of a job went, in seconds; null where that is not known, or not yet. A job of
+    several pictures counts each phase from the first that enters it to the last that leaves it."""
+
+    queue_s: Annotated[
+        float | None, Field(description="Accepted until a worker took it, the last one so far.")
+    ] = None
+    join_s: Annotated[
+        float | None, Field(description="Taken until its first picture joined a batch.")
+    ] = None
+    denoise_s: float | None = None
+    decode_s: float | None = None
+    encode_s: Annotated[float | None, Field(description="Pixels to bytes, and into the store.")] = (
+        None
+    )
+    total_s: Annotated[float | None, Field(description="Accepted until its end.")] = None
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self | None:
+        if record.result is not None:
+            return cls(**record.result.timings.model_dump())
+        if record.started_at is None:
+            return None
+        accepted, ended = record.created_at, record.ended_at
+        return cls(
+            queue_s=max(0.0, (record.started_at - accepted).total_seconds()),
+            total_s=(ended - accepted).total_seconds() if ended is not None else None,
+        )
+
+
 class Links(_View):
     self: str
+    events: Annotated[str, Field(description="Server-Sent Events, to the job's end.")]
     cancel: Annotated[str | None, Field(description="DELETE it; null once the job has ended.")]
+    delete: Annotated[str | None, Field(description="DELETE it; null until the job has ended.")]
+    retry: Annotated[str, Field(description="POST there to ask for the same again.")]
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        url, is_final = job_url(record.id), record.state.is_final
+        return cls(
+            self=url,
+            events=f"{url}/events",
+            cancel=None if is_final else url,
+            delete=url if is_final else None,
+            retry=f"{url}/retry",
+        )
 
 
 class JobView(_View):
@@ -156,21 +223,25 @@ class JobView(_View):
         float | None,
         Field(
             description="Seconds until it is done, estimated from the work before it and the speed "
-            "of the live workers; null unless queued, or where no speed is known."
+            "of the workers; null once it has ended, or where no speed is known."
         ),
     ]
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
     images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
     error: JobFault | None
-    timings: Annotated[Timings | None, Field(description="Null until the job has succeeded.")]
+    timings: Annotated[PhaseTimings | None, Field(description="Null until a worker took the job.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
+    tags: Annotated[dict[str, str], Field(description="The caller's own notes, as they came.")]
+    cached: Annotated[
+        bool, Field(description="Whether an equal job had made the pictures already.")
+    ]
     links: Links
 
     @classmethod
     def of(cls, record: JobRecord, row_steps_per_s: float | None) -> Self:
         """`row_steps_per_s` is the speed of the model's live workers, where it is known."""
-        result, url = record.result, job_url(record.id)
+        result = record.result
         return cls(
             id=record.id,
             state=record.state,
@@ -183,12 +254,24 @@ class JobView(_View):
             estimated_s=_estimate_s(record, row_steps_per_s),
             progress=_progress(record),
             images=_images(record),
-            warnings=result.warnings if result is not None else [],
+            warnings=record.request.warnings + (result.warnings if result is not None else []),
             error=record.error,
-            timings=result.timings if result is not None else None,
+            timings=PhaseTimings.of(record),
             worker=record.worker,
-            links=Links(self=url, cancel=None if record.state.is_final else url),
+            tags=dict(record.tags),
+            cached=result is not None and result.cached,
+            links=Links.of(record),
         )
+
+
+class JobsView(_View):
+    """A page of jobs. Their places in the queue are told by GET /jobs/{id}."""
+
+    jobs: Annotated[list[JobView], Field(description="Newest first.")]
+    next: Annotated[
+        str | None,
+        Field(description="The next page, which may be empty; null where there is none."),
+    ]
 
 
 class ModelView(ModelCard):
@@ -217,18 +300,22 @@ def image_url(job_id: str, n: int) -> str:
     return f"{job_url(job_id)}/images/{n}"
 
 
+def seconds_for(work: float, row_steps_per_s: float | None) -> float | None:
+    """How long so many row-steps take; None where no speed is known."""
+    return round(work / row_steps_per_s, 1) if row_steps_per_s else None
+
+
 def _estimate_s(record: JobRecord, row_steps_per_s: float | None) -> float | None:
-    if record.work_ahead is None or not row_steps_per_s:
-        return None
-    return round(record.work_ahead / row_steps_per_s, 1)
+    if record.work_ahead is None:
+        return record.left_s
+    return seconds_for(record.work_ahead, row_steps_per_s)
 
 
 def _progress(record: JobRecord) -> Progress | None:
     if record.progress is None:
         return None
     steps = record.request.steps
-    # The share was rounded to four places, by at most 0.0075 of 150 steps.
-    return Progress(step=math.floor(record.progress * steps + 0.01), steps=steps)
+    return Progress(step=JobProgress.of(record.progress, steps).step, steps=steps)
 
 
 def _images(record: JobRecord) -> list[Image]:
@@ -240,9 +327,9 @@ def _images(record: JobRecord) -> list[Image]:
             sha256=image.sha256,
             seed=image.seed,
             bytes=image.bytes,
-            width=record.request.width,
-            height=record.request.height,
-            media_type=PNG,
+            width=record.request.final_size.width,
+            height=record.request.final_size.height,
+            media_type=record.request.media_type,
         )
         for n, image in enumerate(record.result.images)
     ]

@@ -22,6 +22,10 @@ POLL_S = 0.05
 LIMIT_S = 600.0
 
 
+FRESH = {"Cache-Control": "no-cache"}
+"""A run again is to be work again, although its seeds are the same."""
+
+
 async def user(client: httpx.AsyncClient, seeds: list[int], seconds: list[float]) -> None:
     """Works off the seeds; each decides the whole request."""
     while seeds:
@@ -33,7 +37,7 @@ async def user(client: httpx.AsyncClient, seeds: list[int], seconds: list[float]
             "seed": choice.randrange(2**32),
         }
         began = time.perf_counter()
-        answer = await client.post("/generate", json=body)
+        answer = await client.post("/generate", json=body, headers=FRESH)
         answer.raise_for_status()
         job = answer.json()
         while job["state"] in ("queued", "running"):

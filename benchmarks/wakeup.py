@@ -20,7 +20,8 @@ IDLE_S = 0.3  # between two requests, so that the worker waits for the queue aga
 def wakeups(url: str, requests: int) -> list[float]:
     """Seconds from acceptance until the picture joined a batch, whose step then begins."""
     found = []
-    with httpx.Client(base_url=url, timeout=60.0, headers={"Prefer": "wait=60"}) as client:
+    headers = {"Prefer": "wait=60", "Cache-Control": "no-cache"}
+    with httpx.Client(base_url=url, timeout=60.0, headers=headers) as client:
         for seed in range(requests):
             body = {"prompt": "red apple", "seed": seed}
             job = client.post("/generate", json=body).raise_for_status().json()

@@ -1,20 +1,64 @@
 """How much work waits for a model, as far as that can be known cheaply.
 
-Work is counted in row-steps: a guided picture of 30 steps is 60. The work of the jobs that were
-accepted last is written down with them, newest first. Since jobs are taken in the order in which
-they came, the newest `depth` of these are the jobs that wait; where more wait than are written
-down, each counts as the average. It is an estimate: what was cancelled or put back into the queue
-makes it wrong by as much, samplers of two evaluations a step count as one, and sizes are left to
-the workers' speeds, which are measured on what is really asked for.
+Work is counted in row-steps: a guided picture of 30 steps is 60. It stands with each job. Of the
+jobs that wait, the first EXACT are looked at; behind them each counts as the average of those. It
+is an estimate: samplers of two evaluations a step count as one, and sizes are left to the workers'
+speeds, which are measured on what is really asked for.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
+from redis import Redis
 from redis.client import Pipeline
+from rq.job import Job
+from rq.utils import as_text
 
-KEPT = 100  # jobs
-KEPT_S = 24 * 3600
+WORK_FIELD = "row_steps"
+"""A field of ours in RQ's hash of a job."""
+
+EXACT = 30  # jobs
+
+FUNCTIONS = f"""
+local function work_of(list, jobs)
+    if jobs == 0 then return 0 end
+    local sum, known, looked = 0, 0, math.min(jobs, {EXACT})
+    for _, id in ipairs(redis.call('LRANGE', list, 0, looked - 1)) do
+        local work = redis.pcall('HGET', '{Job.redis_job_namespace_prefix}' .. id, '{WORK_FIELD}')
+        if type(work) == 'string' then sum, known = sum + work, known + 1 end
+    end
+    if known == jobs then return sum end
+    if known > 0 then return sum / known * jobs end
+end
+"""
+
+_STANDING = (
+    FUNCTIONS
+    + """
+local job = redis.pcall('HMGET', KEYS[1], 'status', 'origin')
+if job.err or job[1] ~= 'queued' or not job[2] then return false end
+local list = 'rq:queue:' .. job[2]
+local index = redis.call('LPOS', list, ARGV[1])
+if not index then return false end
+return {index + 1, tostring(work_of(list, index + 1) or '')}
+"""
+)
+
+_STANDINGS = f"""
+local wanted, found, sum, known = {{}}, {{}}, 0, 0
+for _, id in ipairs(ARGV) do wanted[id] = true end
+for i, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    if i <= {EXACT} then
+        local work = redis.pcall('HGET', '{Job.redis_job_namespace_prefix}' .. id, '{WORK_FIELD}')
+        if type(work) == 'string' then sum, known = sum + work, known + 1 end
+    end
+    if wanted[id] then
+        local work = known == i and sum or known > 0 and sum / known * i or ''
+        found[#found + 1] = {{id, i, tostring(work)}}
+    end
+end
+return found
+"""
 
 
 class Standing(NamedTuple):
@@ -24,34 +68,23 @@ class Standing(NamedTuple):
     work: float | None  # row-steps until it is done, its own included; None where unknown
 
 
-def note(pipeline: Pipeline, queue_name: str, work: int) -> None:
-    """Writes down that a job of `work` row-steps is accepted; part of the transaction."""
-    key = _key(queue_name)
-    pipeline.lpush(key, work)
-    pipeline.ltrim(key, 0, KEPT - 1)
-    pipeline.expire(key, KEPT_S)
+def ask_standing(pipeline: Pipeline, job_id: str) -> None:
+    """Queues a command whose answer `read_standing` reads."""
+    pipeline.eval(_STANDING, 1, Job.key_for(job_id), job_id)
 
 
-def ask(pipeline: Pipeline, queue_name: str) -> None:
-    """Queues a command whose answer `recent_work` reads."""
-    pipeline.lrange(_key(queue_name), 0, KEPT - 1)
+def standings(connection: Redis, list_key: str, job_ids: Collection[str]) -> dict[str, Standing]:
+    """Where those of the jobs stand that wait in a list: one look at it for all of them."""
+    answer: Any = connection.eval(_STANDINGS, 1, list_key, *job_ids)
+    return {as_text(job_id): _standing(position, work) for job_id, position, work in answer}
 
 
-def recent_work(answer: Sequence[bytes]) -> list[int]:
-    """Row-steps of the jobs accepted last, newest first."""
-    return [int(work) for work in answer]
-
-
-def work_until(position: int, depth: int, recent: Sequence[int]) -> float | None:
-    """Row-steps of the jobs that wait, from the first to the one at `position`; 1 is the first."""
-    if position == 0:
-        return 0.0
-    if not recent:
+def read_standing(answer: Any) -> Standing | None:
+    """None where the job does not wait."""
+    if answer is None:
         return None
-    if depth <= len(recent):
-        return float(sum(recent[depth - position : depth]))
-    return position * sum(recent) / len(recent)
+    return _standing(*answer)
 
 
-def _key(queue_name: str) -> str:
-    return f"darkroom:work:{queue_name}"
+def _standing(position: int, work: bytes) -> Standing:
+    return Standing(position, float(work) if work else None)

@@ -11,7 +11,8 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 
-from contract import leases
+from contract import job_index, leases
+from contract.acceptance import note_left
 from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, JobFault, restore_job
@@ -27,9 +28,12 @@ from contract.transactions import (
     is_held,
     is_suspect,
     number_in,
+    owner_of,
     read_hash,
     transact,
 )
+from contract.turns import put_in_front
+from contract.webhooks import note_webhook
 
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
@@ -96,6 +100,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
+        note_left(pipeline, queue.name, job_id, owner_of(raw))
         if raw.get(b"status") != JobStatus.QUEUED.encode():
             return None
         if end is not None:
@@ -105,7 +110,7 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         try:
             job = restore_job(connection, job_id, raw)
         except MalformedJob as error:
-            _quarantine(pipeline, job_id, error)
+            _quarantine(pipeline, job_id, owner_of(raw), error)
             return None
         former = raw.get(EXECUTION_FIELD.encode())
         if former is not None:  # our own moves take it away
@@ -121,9 +126,12 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         pipeline.hset(key, mapping=fields)
         pipeline.hdel(key, DONE_FIELD, ERROR_FIELD)
         note_event(pipeline, job_id, EventKind.STARTED, worker=worker_name, attempt=attempt)
+        if attempt == 1:
+            note_webhook(pipeline, job, "job.started")
         pipeline.persist(key)
+        job_index.note(pipeline, owner_of(raw), job_id)
         strikes = number_in(raw, STRIKES_FIELD)
-        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw))
+        made = Claim(queue, job, execution, attempt, strikes, is_suspect(raw), owner_of(raw))
         return made
 
     return transact(connection, key, move)
@@ -143,7 +151,7 @@ def _past_end(queue: Queue, job_id: str, pipeline: Pipeline) -> JobStatus | None
     return None
 
 
-def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
+def _quarantine(pipeline: Pipeline, job_id: str, owner: str, error: MalformedJob) -> None:
     """A hash that RQ itself cannot read would stop every worker that meets it."""
     logger.error("job %s cannot be read; it is set aside as failed", job_id)
     fault = JobFault.of(error).model_dump_json()
@@ -151,6 +159,7 @@ def _quarantine(pipeline: Pipeline, job_id: str, error: MalformedJob) -> None:
     pipeline.hset(Job.key_for(job_id), mapping=fields)
     pipeline.expire(Job.key_for(job_id), QUARANTINE_TTL_S)
     note_end(pipeline, job_id, EventKind.FAILED, QUARANTINE_TTL_S, code=error.code)
+    job_index.note(pipeline, owner, job_id, QUARANTINE_TTL_S)
 
 
 def requeue(
@@ -158,7 +167,7 @@ def requeue(
     reason: RequeueReason = RequeueReason.HANDED_BACK,
     fields: Mapping[str, int] | None = None,
 ) -> None:
-    """Puts jobs back at the front of their queue, in their old order, with no retry used up.
+    """Puts jobs back before all others of their priority, in their old order. Uses up no retry.
 
     Those that are no longer this worker's are left alone.
 
@@ -183,4 +192,5 @@ def _requeue(
     for field, value in fields.items():
         pipeline.hset(claim.job.key, field, value)
     claim.queue._enqueue_job(claim.job, pipeline=pipeline, at_front=True)
+    put_in_front(pipeline, claim.queue, claim.job_id)
     note_event(pipeline, claim.job_id, EventKind.REQUEUED, reason=reason)

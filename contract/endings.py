@@ -17,11 +17,14 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import BaseWorker
 
+from contract import finished, holders, job_index
+from contract.acceptance import note_left
 from contract.checkpoints import drop_checkpoint
 from contract.errors import DarkroomError, ExecutionLost, JobEnded, JobNotFound
 from contract.events import EventKind, note_end
 from contract.job import ERROR_FIELD, STATES, JobFault, JobResult, restore_job
 from contract.leases import EXECUTION_FIELD
+from contract.queue import job_request
 from contract.transactions import (
     DEATHS_FIELD,
     DONE_FIELD,
@@ -30,8 +33,10 @@ from contract.transactions import (
     Claim,
     forget,
     is_held,
+    owner_of,
     transact,
 )
+from contract.webhooks import note_webhook
 from contract.workers import WORKER_TTL_S
 
 
@@ -44,6 +49,7 @@ def commit(claim: Claim, result: JobResult) -> None:
     job, execution = claim.job, claim.execution
     job._result = result.model_dump(mode="json")
     result_ttl = job.get_result_ttl(DEFAULT_RESULT_TTL)
+    request = job_request(job.kwargs)
 
     def write(pipeline: Pipeline) -> None:
         job._handle_success(
@@ -56,7 +62,12 @@ def commit(claim: Claim, result: JobResult) -> None:
         )
         job.cleanup(result_ttl, pipeline=pipeline, remove_from_queue=False)
         note_end(pipeline, claim.job_id, EventKind.SUCCEEDED, result_ttl)
-        _keep(pipeline, job.finished_job_registry, result_ttl)
+        note_webhook(pipeline, job, "job.succeeded", images=result.images)
+        keep_registry(pipeline, job.finished_job_registry, result_ttl)
+        holders.note(pipeline, result.digests, claim.job_id, result_ttl)
+        if result.model_fingerprint:
+            finished.note(pipeline, claim.owner, claim.job_id, request, result, result_ttl)
+        job_index.note(pipeline, claim.owner, claim.job_id, result_ttl)
 
     _end(claim, write, "successful_job_count")
 
@@ -82,7 +93,9 @@ def fail(claim: Claim, error: DarkroomError) -> None:
         )
         pipeline.hset(job.key, ERROR_FIELD, fault.model_dump_json())
         note_end(pipeline, claim.job_id, EventKind.FAILED, _failure_ttl_s(job), code=fault.code)
-        _keep(pipeline, job.failed_job_registry, job.failure_ttl)
+        note_webhook(pipeline, job, "job.failed", error=fault)
+        keep_registry(pipeline, job.failed_job_registry, job.failure_ttl)
+        job_index.note(pipeline, claim.owner, claim.job_id, _failure_ttl_s(job))
 
     _end(claim, write, "failed_job_count")
 
@@ -146,17 +159,21 @@ def _cancel(connection: Redis, job_id: str, mark: str, pipeline: Pipeline) -> st
         execution = Execution(as_text(held_by), job_id, connection, job.worker_name or "")
         forget(Claim(queue, job, execution), pipeline)
         pipeline.hdel(job.key, EXECUTION_FIELD)
+    job.ended_at = now()
     fields: dict[Any, Any] = {
         "status": JobStatus.CANCELED,
-        "ended_at": utcformat(now()),
+        "ended_at": utcformat(job.ended_at),
         DONE_FIELD: mark,
     }
     pipeline.hset(job.key, mapping=fields)
     pipeline.lrem(queue.key, 0, job_id)
     pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
+    note_left(pipeline, queue.name, job_id, owner_of(raw))
     _register_cancelled(job, pipeline)
     drop_checkpoint(pipeline, job_id)
     note_end(pipeline, job_id, EventKind.CANCELLED, _failure_ttl_s(job))
+    job_index.note(pipeline, owner_of(raw), job_id, _failure_ttl_s(job))
+    note_webhook(pipeline, job, "job.cancelled")
     return job.worker_name if status is JobStatus.STARTED else None
 
 
@@ -166,7 +183,7 @@ def _register_cancelled(job: Job, pipeline: Pipeline) -> None:
     if job.failure_ttl is not None:  # RQ itself would keep both for ever
         pipeline.expire(job.key, job.failure_ttl)
         pipeline.zremrangebyscore(registry.key, 0, current_timestamp() - job.failure_ttl)
-        _keep(pipeline, registry, job.failure_ttl)
+        keep_registry(pipeline, registry, job.failure_ttl)
 
 
 def _failure_ttl_s(job: Job) -> int:
@@ -174,7 +191,7 @@ def _failure_ttl_s(job: Job) -> int:
     return int(job.failure_ttl or DEFAULT_FAILURE_TTL)
 
 
-def _keep(pipeline: Pipeline, registry: BaseRegistry, ttl_s: int | None) -> None:
+def keep_registry(pipeline: Pipeline, registry: BaseRegistry, ttl_s: int | None) -> None:
     """Lets a registry expire with the last job in it: RQ trims two of them, and only while a worker
     of the queue lives."""
     if ttl_s is not None and ttl_s > 0:

@@ -8,10 +8,14 @@ DarkroomError
 │   ├── UnsupportedSampler    unsupported_sampler
 │   ├── UnsupportedSteps      unsupported_steps
 │   ├── UnsupportedSize       unsupported_size
-│   └── IdempotencyKeyReused  idempotency_key_reused
+│   ├── IdempotencyKeyReused  idempotency_key_reused
+│   ├── RangeNotSatisfiable   range_not_satisfiable
+│   ├── NotAuthenticated      not_authenticated
+│   └── BeyondKey             beyond_key
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
+│   ├── JobDeleted            job_deleted
 │   ├── JobEnded              job_ended
 │   ├── PictureNotReady       picture_not_ready
 │   ├── PictureNotFound       picture_not_found
@@ -20,6 +24,9 @@ DarkroomError
 │   ├── RedisUnavailable      redis_unavailable
 │   ├── QueueFull             queue_full
 │   ├── TooMuchWaiting        too_much_waiting
+│   ├── OverQuota             the key has used up what it may
+│   │   ├── TooManyQueued     too_many_queued
+│   │   └── RateLimited       rate_limited
 │   ├── StoreUnavailable      store_unavailable
 │   └── NoModel               no_model
 ├── GenerationError           how a job may fail; stands in the job's `error`
@@ -32,12 +39,15 @@ DarkroomError
 │   └── MalformedJob          malformed_job
 ├── StartupError              a sentence for the operator; the process does not start
 │   ├── BadSetting            bad_setting
+│   ├── BadKey                bad_key
 │   └── BadCheckpoint         bad_checkpoint
 └── ExecutionLost             execution_lost: the job moved on without this worker
 """
 
 from collections.abc import Iterator
 from typing import ClassVar
+
+from contract.quotas import Quotas
 
 
 class DarkroomError(Exception):
@@ -100,6 +110,27 @@ class IdempotencyKeyReused(RequestError):
     title = "The idempotency key belongs to another request"
 
 
+class RangeNotSatisfiable(RequestError):
+    """`size` is how many bytes there are."""
+
+    code = "range_not_satisfiable"
+    title = "There is no such part of the picture"
+
+    def __init__(self, message: str, *, size: int):
+        super().__init__(message, field="Range")
+        self.size = size
+
+
+class NotAuthenticated(RequestError):
+    code = "not_authenticated"
+    title = "An API key is needed"
+
+
+class BeyondKey(RequestError):
+    code = "beyond_key"
+    title = "The API key does not allow this"
+
+
 class JobError(DarkroomError):
     pass
 
@@ -112,6 +143,11 @@ class JobNotFound(JobError):
 class JobExpired(JobError):
     code = "job_expired"
     title = "The job's record has expired"
+
+
+class JobDeleted(JobError):
+    code = "job_deleted"
+    title = "The job was deleted"
 
 
 class JobEnded(JobError):
@@ -155,6 +191,24 @@ class QueueFull(ServiceError):
 class TooMuchWaiting(ServiceError):
     code = "too_much_waiting"
     title = "Too much work waits already"
+
+
+class OverQuota(ServiceError):
+    """`quotas` is what the key has left."""
+
+    def __init__(self, message: str, *, quotas: Quotas, retry_after_s: int = 2):
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.quotas = quotas
+
+
+class TooManyQueued(OverQuota):
+    code = "too_many_queued"
+    title = "The API key has too many jobs that wait"
+
+
+class RateLimited(OverQuota):
+    code = "rate_limited"
+    title = "The API key has asked too often"
 
 
 class StoreUnavailable(ServiceError):
@@ -215,6 +269,11 @@ class StartupError(DarkroomError):
 class BadSetting(StartupError):
     code = "bad_setting"
     title = "A setting is wrong"
+
+
+class BadKey(StartupError):
+    code = "bad_key"
+    title = "The API key cannot be added or revoked"
 
 
 class BadCheckpoint(StartupError):

@@ -1,7 +1,12 @@
-"""What happens to a job: its history as a stream of Redis, and the news of its end.
+"""What happens to a job: its history as a stream of Redis, and the news of it.
 
 Each move of a job writes its event in the same transaction, so that the history is exactly what
-happened: `queued`, then `started` and `requeued` in turn, then one end.
+happened: `queued`, then `started` and `requeued` in turn, then one end. What happens in between,
+`progress` and `preview`, goes to the same stream: its ids are then one order of all events, and the
+last one that a reader has seen says exactly what it lacks; with two streams an event could get an
+id below one that was read before it. Only the execution that holds the job writes these, so none
+comes after the end. They are few (a step is told once, and the bytes of a preview stand elsewhere)
+and small, and expire with the history.
 """
 
 from collections.abc import Mapping
@@ -14,18 +19,21 @@ from redis.client import Pipeline
 from rq.utils import as_text
 
 ENDED_CHANNEL = "darkroom:ended"
-PROGRESS_TTL_S = 120
+NEWS_CHANNEL = "darkroom:news"
+"""Says which jobs have new events: their ids, with a space between."""
 
 OPEN_TTL_S = 24 * 3600
 """How long the history of a job is kept that has not ended, from its last event on."""
 MOST_EVENTS = 1000
 
-_KIND = "event"
+KIND_FIELD = "event"
 
 
 class EventKind(StrEnum):
     QUEUED = "queued"
     STARTED = "started"
+    PROGRESS = "progress"
+    PREVIEW = "preview"
     REQUEUED = "requeued"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -34,6 +42,11 @@ class EventKind(StrEnum):
     @property
     def is_final(self) -> bool:
         return self in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED)
+
+    @property
+    def is_move(self) -> bool:
+        """Whether it takes the job from one state to another."""
+        return self not in (EventKind.PROGRESS, EventKind.PREVIEW)
 
 
 class RequeueReason(StrEnum):
@@ -48,6 +61,13 @@ class JobEvent:
     id: str  # of the stream's entry: milliseconds of Redis' clock, a dash, a number
     kind: EventKind
     fields: Mapping[str, str]
+    content: bytes | None = None  # of a preview, where it is still kept
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its id as what can be compared."""
+        milliseconds, _, number = self.id.partition("-")
+        return int(milliseconds), int(number)
 
     @property
     def at(self) -> float:
@@ -59,9 +79,11 @@ def note_event(
     pipeline: Pipeline, job_id: str, kind: EventKind, ttl_s: int = OPEN_TTL_S, **fields: str | int
 ) -> None:
     """Part of the transaction that moves the job."""
-    entry: dict[Any, Any] = {_KIND: kind, **fields}
+    entry: dict[Any, Any] = {KIND_FIELD: kind, **fields}
     pipeline.xadd(events_key(job_id), entry, maxlen=MOST_EVENTS)
     pipeline.expire(events_key(job_id), ttl_s)
+    if kind is not EventKind.QUEUED:  # nobody can listen to a job before it is accepted
+        pipeline.publish(NEWS_CHANNEL, job_id)
 
 
 def note_end(
@@ -78,28 +100,17 @@ def publish_end(pipeline: Pipeline, job_id: str) -> None:
 
 
 def read_events(connection: Redis, job_id: str) -> list[JobEvent]:
-    """The history of a job, oldest first; empty where there is none any more."""
+    """The moves of a job, oldest first; none where its history has expired."""
     entries: Any = connection.xrange(events_key(job_id))
-    return [_event(as_text(entry), raw) for entry, raw in entries]
-
-
-def write_progress(connection: Redis, shares: dict[str, float]) -> None:
-    """Notes how far each job is, from 0 to 1: one round trip, and never the job's own hash, whose
-    every change would break a transaction that watches it."""
-    pipeline = connection.pipeline(transaction=False)
-    for job_id, share in shares.items():
-        pipeline.set(progress_key(job_id), f"{share:.4f}", ex=PROGRESS_TTL_S)
-    pipeline.execute()
-
-
-def progress_key(job_id: str) -> str:
-    return f"darkroom:progress:{job_id}"
+    events = [job_event(entry, raw) for entry, raw in entries]
+    return [event for event in events if event.kind.is_move]
 
 
 def events_key(job_id: str) -> str:
     return f"darkroom:events:{job_id}"
 
 
-def _event(entry: str, raw: Mapping[Any, Any]) -> JobEvent:
+def job_event(entry: bytes, raw: Mapping[Any, Any]) -> JobEvent:
+    """From an entry of the stream."""
     fields = {as_text(name): as_text(value) for name, value in raw.items()}
-    return JobEvent(entry, EventKind(fields.pop(_KIND)), fields)
+    return JobEvent(as_text(entry), EventKind(fields.pop(KIND_FIELD)), fields)

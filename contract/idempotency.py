@@ -6,7 +6,6 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict
 from redis import Redis
-from redis.client import Pipeline
 
 from contract.errors import IdempotencyKeyReused
 from contract.request import GenerateRequest
@@ -26,21 +25,27 @@ class _Made(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A key, and what is asked under it."""
+    """A key, and what is asked under it. Each caller has keys of its own."""
 
     key: str
     asked: str  # SHA-256 of the request
+    owner: str = ""  # id of the caller's API key
 
     @classmethod
-    def of(cls, key: str, request: GenerateRequest) -> "Ticket":
+    def of(cls, key: str, request: GenerateRequest, owner: str = "") -> "Ticket":
         """The request as the caller meant it: what is left out and what is said to be the default
         are the same, and a seed that is yet to be drawn is no part of it."""
         asked = request.model_dump_json(exclude_defaults=True)
-        return cls(key, hashlib.sha256(asked.encode()).hexdigest())
+        return cls(key, hashlib.sha256(asked.encode()).hexdigest(), owner)
 
     @property
     def redis_key(self) -> str:
-        return f"darkroom:idempotency:{hashlib.sha256(self.key.encode()).hexdigest()}"
+        digest = hashlib.sha256(self.key.encode()).hexdigest()
+        return f"darkroom:idempotency:{self.owner}:{digest}"
+
+    def entry(self, job_id: str) -> str:
+        """What stands under the key once it has made this job."""
+        return _Made(job_id=job_id, asked=self.asked).model_dump_json()
 
 
 def find(connection: Redis, ticket: Ticket) -> str | None:
@@ -58,9 +63,3 @@ def find(connection: Redis, ticket: Ticket) -> str | None:
             "Another request was sent with this key; it takes a new one.", field=HEADER
         )
     return made.job_id
-
-
-def note(pipeline: Pipeline, ticket: Ticket, job_id: str) -> None:
-    """Writes down what the key has made; part of the transaction that makes it."""
-    made = _Made(job_id=job_id, asked=ticket.asked)
-    pipeline.set(ticket.redis_key, made.model_dump_json(), ex=KEPT_S)

@@ -1,24 +1,38 @@
 """A job as the outside sees it, read from RQ's records and a few fields of ours."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis import Redis
+from redis.client import Pipeline
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
-from contract import queue
+from contract import backlog, queue
 from contract.errors import DarkroomError, MalformedJob
-from contract.events import progress_key
-from contract.request import JobRequest
+from contract.progress import progress_key, read_progress
+from contract.request import GenerateRequest, JobRequest
+from contract.subscription import Subscription
+from contract.transactions import owner_of
 
+_ASKED = 3
 ERROR_FIELD = "error"
 """A field of ours in RQ's hash of a job: how it failed, as JSON."""
+
+TAGS_FIELD = "tags"
+"""Where the caller's notes stand in the `meta` of RQ's job."""
+
+WEBHOOK_FIELD = "webhook"
+"""Where a subscription stands in the `meta` of RQ's job."""
+
+logger = logging.getLogger(__name__)
 
 
 class JobState(StrEnum):
@@ -73,6 +87,17 @@ class JobResult(_Record):
     images: list[PictureRecord]
     warnings: list[str]
     timings: Timings
+    model_fingerprint: Annotated[
+        str, Field(description="SHA-256 of the model's files; empty where the worker did not say.")
+    ] = ""
+    cached: Annotated[
+        bool, Field(description="Whether an equal job had made the pictures already.")
+    ] = False
+
+    @property
+    def digests(self) -> list[str]:
+        """Of the pictures, each once."""
+        return list(dict.fromkeys(image.sha256 for image in self.images))
 
 
 class JobFault(_Record):
@@ -102,42 +127,115 @@ class JobRecord(_Record):
     result: JobResult | None
     error: JobFault | None
     worker: str | None
+    left_s: float | None = None  # seconds until its last step, as its worker estimates
+    owner: str = ""  # id of the key that made it; empty where none did
+    tags: Mapping[str, str] = {}
+    subscription: Subscription | None = None  # who is told of it by a webhook
+
+    def asked(self, seed: int | None) -> GenerateRequest:
+        """The request that would lead to this job again, but for its seed."""
+        told = self.subscription
+        aside: dict[str, Any] = {"tags": dict(self.tags)}
+        if told is not None:
+            aside |= {"webhook": told.url, "webhook_events": told.events}
+        return self.request.asked(seed).model_copy(update=aside)
 
 
-def read_job(connection: Redis, job_id: str) -> JobRecord | None:
-    """The record of a job, or None where there is none.
+def read_job(connection: Redis, job_id: str, owner: str | None = None) -> JobRecord | None:
+    """The record of a job, or None where there is none. One round trip.
+
+    Args:
+        owner: who looks, by the id of its key: another's job is as good as none. None sees all.
 
     Raises:
         MalformedJob: there is one, but not of our making.
     """
     pipeline = connection.pipeline(transaction=False)
+    _ask(pipeline, job_id)
+    backlog.ask_standing(pipeline, job_id)
+    raw, results, progress, place = pipeline.execute()
+    if b"data" not in raw or owner not in (None, owner_of(raw)):
+        return None
+    record = _record(connection, job_id, raw, results, progress)
+    standing = backlog.read_standing(place) if record.state is JobState.QUEUED else None
+    if standing is None:
+        return record
+    told = {"queue_position": standing.position, "work_ahead": standing.work}
+    return record.model_copy(update=told)
+
+
+def read_jobs(connection: Redis, job_ids: Sequence[str]) -> list[JobRecord]:
+    """The records of these jobs in one round trip, without their places in the queue. Those that
+    are gone, or cannot be read, are left out."""
+    pipeline = connection.pipeline(transaction=False)
+    for job_id in job_ids:
+        _ask(pipeline, job_id)
+    answers = pipeline.execute()
+    found = []
+    for n, job_id in enumerate(job_ids):
+        raw, results, progress = answers[_ASKED * n : _ASKED * (n + 1)]
+        with suppress(MalformedJob):
+            if b"data" in raw:
+                found.append(_record(connection, job_id, raw, results, progress))
+    return found
+
+
+def _ask(pipeline: Pipeline, job_id: str) -> None:
+    """Queues the _ASKED commands whose answers make a record."""
     pipeline.hgetall(Job.key_for(job_id))
     pipeline.xrevrange(Result.get_key(job_id), count=1)
-    pipeline.get(progress_key(job_id))
-    raw, results, progress = pipeline.execute()
-    if b"data" not in raw:
-        return None
+    pipeline.hgetall(progress_key(job_id))
+
+
+def _record(
+    connection: Redis,
+    job_id: str,
+    raw: Mapping[Any, Any],
+    results: list[Any],
+    told: Mapping[bytes, bytes],
+) -> JobRecord:
     job = restore_job(connection, job_id, raw)
     state = STATES.get(job.get_status(refresh=False), JobState.QUEUED)
-    request = queue.job_request(job.kwargs)
-    standing = None
-    if state is JobState.QUEUED:
-        standing = queue.standing(queue.model_queue(connection, request.model), job_id)
+    progress = read_progress(told) if state is JobState.RUNNING else None
     assert job.created_at is not None
     return JobRecord(
         id=job_id,
         state=state,
-        request=request,
+        request=queue.job_request(job.kwargs),
         created_at=job.created_at,
         started_at=job.started_at if state is not JobState.QUEUED else None,
         ended_at=job.ended_at if state.is_final else None,
-        progress=_progress(state, progress),
-        queue_position=standing.position if standing is not None else None,
-        work_ahead=standing.work if standing is not None else None,
+        progress=progress.share if progress is not None else None,
+        left_s=progress.left_s if progress is not None else None,
+        queue_position=None,
+        work_ahead=None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,
+        owner=owner_of(raw),
+        tags=tags_of(job),
+        subscription=subscription_of(job),
     )
+
+
+def tags_of(job: Job) -> dict[str, str]:
+    """The caller's notes; none where there are none that can be read."""
+    tags = job.meta.get(TAGS_FIELD)
+    if not isinstance(tags, dict):
+        return {}
+    return {str(name): str(text) for name, text in tags.items()}
+
+
+def subscription_of(job: Job) -> Subscription | None:
+    """Who is told of the job; None where there is none that can be read: all else holds without."""
+    kept = job.meta.get(WEBHOOK_FIELD)
+    if kept is None:
+        return None
+    try:
+        return Subscription.model_validate(kept)
+    except ValidationError:
+        logger.error("job %s: its webhook cannot be read", job.id)
+        return None
 
 
 def restore_job(connection: Redis, job_id: str, raw: Mapping[Any, Any]) -> Job:
@@ -168,12 +266,6 @@ def ended_among(connection: Redis, job_ids: Sequence[str]) -> list[str]:
     ]
 
 
-def _progress(state: JobState, share: bytes | None) -> float | None:
-    if state is not JobState.RUNNING:
-        return None
-    return float(share) if share is not None else 0.0
-
-
 def _result(job_id: str, connection: Redis, results: list[Any]) -> JobResult | None:
     if not results:
         return None
@@ -182,7 +274,7 @@ def _result(job_id: str, connection: Redis, results: list[Any]) -> JobResult | N
     return JobResult.model_validate(result.return_value)
 
 
-def _fault(raw: dict[bytes, bytes]) -> JobFault:
+def _fault(raw: Mapping[Any, Any]) -> JobFault:
     kept = raw.get(ERROR_FIELD.encode())
     if kept is not None:
         return JobFault.model_validate(json.loads(kept))

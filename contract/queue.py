@@ -1,18 +1,19 @@
 """The queue of a model: RQ's own list and records, so that RQ's tools show the truth."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import redis
 from pydantic import ValidationError
-from redis import Redis, WatchError
-from redis.client import Pipeline
+from redis import Redis
 from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, idempotency, identity
+from contract import backlog, identity, job_index, turns
+from contract.acceptance import NO_TERMS, Entry, Terms, judge, note_terms, read_verdict
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.events import EventKind, note_event
@@ -41,47 +42,52 @@ def enqueue(
     *,
     wait_s: float | None = None,
     ticket: Ticket | None = None,
-) -> Standing | None:
-    """Accepts a job in one transaction.
+    terms: Terms = NO_TERMS,
+    meta: Mapping[str, Any] | None = None,
+) -> Entry | None:
+    """Accepts a job in one transaction and one round trip.
 
     Args:
+        job_id: a fresh one for each call: where the ticket had made a job already, this one's
+            records are taken away.
         ttl_s: how long the job's record is kept once it has ended.
         wait_s: how long the job may wait for a worker. Its deadline is an argument of its own, as
             RQ's `ttl` would begin anew whenever the job is put back.
         ticket: an idempotency key, which is written down with the job.
+        meta: what stands beside the request and changes no picture; `webhooks.aside` makes it.
 
     Returns:
-        Where the job stands. None where the key had made a job already, or the answer was lost
-        and may have been that it made this one: then the key tells.
+        None where the key had made a job already, or the answer was lost and may have been that it
+        made this one: then the key tells.
+
+    Raises:
+        QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the terms do not allow it.
     """
-    job = _make_job(queue, job_id, request, ttl_s, wait_s)
+    job = make_job(queue, job_id, request, ttl_s, wait_s, meta)
     with queue.connection.pipeline() as pipeline:
-        if ticket is not None and not _is_free(ticket, pipeline):
-            return None
         queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
+        note_terms(pipeline, job, request, terms.owner)
         note_event(pipeline, job_id, EventKind.QUEUED)
-        if ticket is not None:
-            idempotency.note(pipeline, ticket, job_id)
-        backlog.note(pipeline, queue.name, request.row_steps)
-        pipeline.llen(queue.key)
-        backlog.ask(pipeline, queue.name)
+        judge(pipeline, queue, job, request, terms, ticket)
+        job_index.note(pipeline, terms.owner, job_id)  # last: it lists none that was refused
         try:
-            *_, length, recent = pipeline.execute()
-        except WatchError:
+            *_, verdict, _ = pipeline.execute()
+        except (redis.ConnectionError, redis.TimeoutError):
+            if ticket is None:
+                raise
             return None
-    work = backlog.work_until(length, length, backlog.recent_work(recent))
-    return Standing(length, work)
+    return read_verdict(verdict, terms)
 
 
-def _is_free(ticket: Ticket, pipeline: Pipeline) -> bool:
-    """Whether the key has made no job yet; if it makes one from now on, the pipeline fails."""
-    pipeline.watch(ticket.redis_key)  # type: ignore[no-untyped-call]
-    return not pipeline.exists(ticket.redis_key)
-
-
-def _make_job(
-    queue: Queue, job_id: str, request: JobRequest, ttl_s: int, wait_s: float | None
+def make_job(
+    queue: Queue,
+    job_id: str,
+    request: JobRequest,
+    ttl_s: int,
+    wait_s: float | None,
+    meta: Mapping[str, Any] | None,
 ) -> Job:
+    """RQ's job, not yet in Redis."""
     accepted = identity.created_at(job_id)
     arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
     if wait_s is not None:
@@ -95,6 +101,7 @@ def _make_job(
         failure_ttl=ttl_s,
         description=f"generate {job_id}",  # never the prompt: RQ logs descriptions
         retry=Retry(max=RESCUES),
+        meta=dict(meta or {}),
     )
     if accepted is not None:  # one time of acceptance, wherever it is read
         job.created_at = datetime.fromtimestamp(accepted, UTC)
@@ -103,24 +110,16 @@ def _make_job(
 
 def standing(queue: Queue, job_id: str) -> Standing | None:
     """Where the job stands in the queue; None where it is not waiting."""
-    with queue.connection.pipeline() as pipeline:
-        pipeline.lpos(queue.key, job_id)
-        pipeline.llen(queue.key)
-        backlog.ask(pipeline, queue.name)
-        index, length, recent = pipeline.execute()
-    if index is None:
-        return None
-    position = index + 1
-    return Standing(position, backlog.work_until(position, length, backlog.recent_work(recent)))
+    with queue.connection.pipeline(transaction=False) as pipeline:
+        backlog.ask_standing(pipeline, job_id)
+        (answer,) = pipeline.execute()
+    return backlog.read_standing(answer)
 
 
-def waiting(queue: Queue) -> tuple[int, float | None]:
-    """How many jobs wait, and the row-steps in all of them; None where that is not known."""
-    with queue.connection.pipeline() as pipeline:
-        pipeline.llen(queue.key)
-        backlog.ask(pipeline, queue.name)
-        length, recent = pipeline.execute()
-    return length, backlog.work_until(length, length, backlog.recent_work(recent))
+def standings(queue: Queue, job_ids: Collection[str]) -> dict[str, Standing]:
+    """Where those of the jobs stand that wait. One look at the queue for all of them, since each
+    look for one job goes through the whole queue."""
+    return backlog.standings(queue.connection, queue.key, job_ids)
 
 
 def depth(queue: Queue) -> int:
@@ -130,10 +129,12 @@ def depth(queue: Queue) -> int:
 
 
 def oldest_wait_s(queue: Queue) -> float:
-    """Seconds since the job at the head of the queue was accepted; 0 where none waits."""
-    head = queue.connection.lindex(queue.key, 0)
-    accepted = identity.created_at(queue_text(head)) if head is not None else None
-    return 0.0 if accepted is None else max(0.0, time.time() - accepted)
+    """Seconds since the job was accepted that is the next of its priority, where that is longest;
+    0 where none waits."""
+    heads = [queue.connection.lindex(queue.key, 0), *turns.heads(queue)]
+    times = [identity.created_at(queue_text(head)) for head in heads if head is not None]
+    known = [accepted for accepted in times if accepted is not None]
+    return max(0.0, time.time() - min(known)) if known else 0.0
 
 
 def queue_text(member: bytes | str) -> str:

@@ -1,6 +1,8 @@
 """What may be asked for. Every bound of a request stands here, once."""
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,9 +16,37 @@ from pydantic_core import PydanticCustomError
 
 from contract.rows import rows_of
 from contract.samplers import DEFAULT_SAMPLER, SAMPLERS
+from contract.sizes import Size
+from contract.subscription import ENDS, Subscription, Tags, WebhookEvents, WebhookUrl
 
 MOST_STEPS = 150
 MOST_SEED = 2**32 - 1  # torch's CPU generator uses no more
+MOST_RESIZED = 2048  # pixels a side; to write one costs no step of the model, but time and memory
+DEFAULT_QUALITY = 90
+
+PICTURE_FIELDS = frozenset(
+    {
+        "prompt",
+        "negative_prompt",
+        "guidance",
+        "steps",
+        "sampler",
+        "images",
+        "model",
+        "seed",
+        "width",
+        "height",
+        "resized_width",
+        "resized_height",
+        "format",
+        "quality",
+        "metadata",
+    }
+)
+"""The fields of a `JobRequest` that its pictures follow from, bytes and all."""
+
+ASIDES = ("webhook", "webhook_events", "tags")
+"""Fields that no picture follows from: a job holds them beside its request."""
 
 
 def _without_nul(text: str) -> str:
@@ -40,9 +70,15 @@ Text = Annotated[
 ]
 Side = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Priority = Literal["high", "normal", "low"]
 ModelId = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
+_RESIZED = ("resized_width", "resized_height")
+Format = Literal["png", "jpeg", "webp"]
+MEDIA_TYPES: Mapping[Format, str] = MappingProxyType(
+    {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+)
 
 
 class _Asked(BaseModel):
@@ -63,6 +99,29 @@ class _Asked(BaseModel):
         Field(json_schema_extra={"enum": list(SAMPLERS)}, description="See GET /models."),
     ] = DEFAULT_SAMPLER
     images: Annotated[int, Field(ge=1, le=10, description="Picture n has the seed `seed + n`.")] = 1
+    format: Format = "png"
+    quality: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100,
+            description=f"Of jpeg and webp; default {DEFAULT_QUALITY}. png loses nothing, and "
+            "takes none.",
+        ),
+    ] = None
+    priority: Annotated[
+        Priority,
+        Field(description="`high` joins at the next step; `low` waits until nobody else does."),
+    ] = "normal"
+    previews: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="How many times each picture is shown while it develops, as events of the "
+            "job. The picture itself is the same with any number.",
+        ),
+    ] = 0
 
 
 class GenerateRequest(_Asked):
@@ -78,6 +137,46 @@ class GenerateRequest(_Asked):
     height: Annotated[
         Side | None, Field(description="Pixels. Default: the model's native height.")
     ] = None
+    size_policy: Annotated[
+        Literal["refuse", "fit"],
+        Field(
+            description="Of a size that the model cannot draw: `fit` draws the nearest that it can "
+            f"and resizes the picture, to at most {MOST_RESIZED} pixels a side."
+        ),
+    ] = "refuse"
+    metadata: Annotated[
+        bool | None,
+        Field(
+            description="Whether the pictures carry their parameters: as a text chunk `parameters` "
+            "in the web UI's form and one `darkroom` in ours, or in EXIF. Default: a setting."
+        ),
+    ] = None
+    webhook: Annotated[
+        WebhookUrl | None,
+        Field(description="http(s) URL that is told by a signed POST how the job ended."),
+    ] = None
+    webhook_events: Annotated[
+        WebhookEvents | None,
+        Field(description="What the webhook is told. Default: the end, whichever it is."),
+    ] = None
+    tags: Annotated[
+        Tags, Field(description="The caller's own notes, returned with the job and its webhooks.")
+    ] = {}
+
+    @property
+    def subscription(self) -> Subscription | None:
+        if self.webhook is None:
+            return None
+        events = self.webhook_events if self.webhook_events is not None else list(ENDS)
+        return Subscription(url=self.webhook, events=events)
+
+    @model_validator(mode="after")
+    def _events_go_somewhere(self) -> Self:
+        if self.webhook_events is not None and self.webhook is None:
+            raise PydanticCustomError(
+                "no_webhook", "Needs a webhook to send them to", {"field": "webhook_events"}
+            )
+        return self
 
     @model_validator(mode="after")
     def _last_seed_exists(self) -> Self:
@@ -95,8 +194,50 @@ class JobRequest(_Asked):
 
     model: ModelId
     seed: Seed
-    width: Side
-    height: Side
+    width: Annotated[Side, Field(description="Pixels, as the model draws it.")]
+    height: Annotated[Side, Field(description="Pixels, as the model draws it.")]
+    resized_width: Annotated[
+        Side | None, Field(description="Pixels, where the finished picture is resized.")
+    ] = None
+    resized_height: Annotated[
+        Side | None, Field(description="Pixels, where the finished picture is resized.")
+    ] = None
+    metadata: Annotated[bool, Field(description="Whether the pictures carry this.")] = True
+
+    @property
+    def is_resized(self) -> bool:
+        return self.resized_width is not None
+
+    @property
+    def final_size(self) -> Size:
+        """Of the finished pictures."""
+        return Size(self.resized_width or self.width, self.resized_height or self.height)
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.format]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the caller should know before the job has begun."""
+        if not self.is_resized:
+            return []
+        drawn = Size(self.width, self.height)
+        return [
+            f"Model {self.model} cannot draw {self.final_size}: the picture is drawn at {drawn} "
+            "and resized."
+        ]
+
+    def asked(self, seed: int | None) -> GenerateRequest:
+        """The request that would lead to this one again, but for its seed."""
+        left = self.model_dump(exclude={"seed", "width", "height", *_RESIZED})
+        width, height = self.final_size
+        policy: Literal["refuse", "fit"] = "fit" if self.is_resized else "refuse"
+        return GenerateRequest(**left, seed=seed, width=width, height=height, size_policy=policy)
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.priority == "high"
 
     @property
     def row_steps(self) -> int:

@@ -2,26 +2,51 @@
 
 import secrets
 
-from contract.errors import UnknownModel, UnsupportedSampler, UnsupportedSize, UnsupportedSteps
-from contract.request import MOST_SEED, GenerateRequest, JobRequest
+from contract.errors import (
+    InvalidRequest,
+    UnknownModel,
+    UnsupportedSampler,
+    UnsupportedSize,
+    UnsupportedSteps,
+)
+from contract.request import (
+    ASIDES,
+    DEFAULT_QUALITY,
+    MOST_RESIZED,
+    MOST_SEED,
+    GenerateRequest,
+    JobRequest,
+)
+from contract.sizes import Size, can_draw, nearest_size
 from contract.workers import ModelCard
 
+_RESOLVED = {"model", "seed", "width", "height", "size_policy", "quality", "metadata", *ASIDES}
 
-def resolve(request: GenerateRequest, model: ModelCard) -> JobRequest:
+
+def resolve(request: GenerateRequest, model: ModelCard, *, metadata: bool = True) -> JobRequest:
     """The request with nothing left open, for a model that can do it.
 
+    Args:
+        metadata: whether pictures carry their parameters, where the request does not say.
+
     Raises:
+        InvalidRequest: it names a quality for a format that has none.
         UnsupportedSampler: the model cannot use the sampler at all.
         UnsupportedSteps: the sampler takes fewer steps on this model.
         UnsupportedSize: the model does not draw this size.
     """
     _check_sampler(request, model)
+    drawn, final = _sizes(request, model)
     return JobRequest(
-        **request.model_dump(exclude={"model", "seed", "width", "height"}),
+        **request.model_dump(exclude=_RESOLVED),
         model=model.id,
         seed=_seed(request),
-        width=_side(request.width, "width", model.width, model),
-        height=_side(request.height, "height", model.height, model),
+        width=drawn.width,
+        height=drawn.height,
+        resized_width=final.width if final != drawn else None,
+        resized_height=final.height if final != drawn else None,
+        quality=_quality(request),
+        metadata=metadata if request.metadata is None else request.metadata,
     )
 
 
@@ -34,8 +59,7 @@ def check(request: JobRequest, model: ModelCard) -> None:
     """
     if request.model != model.id:
         raise UnknownModel(f"This worker holds model {model.id}.", field="model")
-    _side(request.width, "width", model.width, model)
-    _side(request.height, "height", model.height, model)
+    _require_drawable(Size(request.width, request.height), model)
 
 
 def _check_sampler(request: GenerateRequest, model: ModelCard) -> None:
@@ -56,15 +80,44 @@ def _check_sampler(request: GenerateRequest, model: ModelCard) -> None:
         )
 
 
-def _side(asked: int | None, field: str, native: int, model: ModelCard) -> int:
-    side = native if asked is None else asked
-    if not model.min_side <= side <= model.max_side or side % model.side_multiple:
-        raise UnsupportedSize(
-            f"{field} must be a multiple of {model.side_multiple} from {model.min_side} to "
-            f"{model.max_side} pixels for model {model.id}.",
-            field=field,
-        )
-    return side
+def _sizes(request: GenerateRequest, model: ModelCard) -> tuple[Size, Size]:
+    """What is drawn, and what becomes of it."""
+    final = Size(request.width or model.width, request.height or model.height)
+    if request.size_policy == "refuse":
+        _require_drawable(final, model)
+        return final, final
+    if all(can_draw(model, side) for side in final):
+        return final, final
+    _require_resizable(final)
+    return nearest_size(final, model), final
+
+
+def _require_drawable(size: Size, model: ModelCard) -> None:
+    for field, side in size._asdict().items():
+        if not can_draw(model, side):
+            raise UnsupportedSize(
+                f"{field} must be a multiple of {model.side_multiple} from {model.min_side} to "
+                f"{model.max_side} pixels for model {model.id}; with size_policy=fit the nearest "
+                "size is drawn and resized.",
+                field=field,
+            )
+
+
+def _require_resizable(size: Size) -> None:
+    for field, side in size._asdict().items():
+        if side > MOST_RESIZED:
+            raise UnsupportedSize(
+                f"{field} must be at most {MOST_RESIZED} pixels for a picture that is resized.",
+                field=field,
+            )
+
+
+def _quality(request: GenerateRequest) -> int | None:
+    if request.format != "png":
+        return request.quality or DEFAULT_QUALITY
+    if request.quality is not None:
+        raise InvalidRequest("A png loses nothing and has no quality.", field="quality")
+    return None
 
 
 def _seed(request: GenerateRequest) -> int:

@@ -1,15 +1,29 @@
 """Settings that both sides read, and how a wrong one stops the start."""
 
+import base64
+import binascii
+import re
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from contract.destinations import Destinations
 from contract.errors import BadSetting
 
 PREFIX = "DARKROOM_"
+SECRET_PREFIX = "whsec_"
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
 def _store_url(url: str) -> str:
@@ -26,7 +40,49 @@ def _store_url(url: str) -> str:
     )
 
 
+def _words(value: object) -> object:
+    """A setting of several values is written as one line, with commas or spaces in between."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _secrets(text: SecretStr) -> SecretStr:
+    _signing_keys(text)
+    return text
+
+
+def _signing_keys(text: SecretStr) -> tuple[bytes, ...]:
+    words = text.get_secret_value().replace(",", " ").split()
+    return tuple(_signing_key(word) for word in words)
+
+
+def _signing_key(secret: str) -> bytes:
+    prefix, encoded = secret[: len(SECRET_PREFIX)], secret[len(SECRET_PREFIX) :]
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        key = b""
+    if prefix != SECRET_PREFIX or not 24 <= len(key) <= 64:
+        raise PydanticCustomError(
+            "webhook_secret", "must be whsec_ and the base64 of 24 to 64 random bytes"
+        )
+    return key
+
+
+def _host_pattern(host: str) -> str:
+    if _HOST.fullmatch(host.lower()) is None:
+        raise PydanticCustomError("host", "must be hosts such as example.com or *.example.com")
+    return host.lower()
+
+
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
+        raise PydanticCustomError("public_url", "must be http://… or https://…")
+    return url.rstrip("/")
+
+
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 
 
 class CommonSettings(BaseSettings):
@@ -55,6 +111,54 @@ class CommonSettings(BaseSettings):
         int,
         Field(ge=1, description="How long an ended job and its pictures are kept, in seconds."),
     ] = 3600
+
+
+class WebhookSettings(CommonSettings):
+    """What the API must know of webhooks to accept one, and the courier to deliver it."""
+
+    webhook_secret: Annotated[
+        SecretStr,
+        AfterValidator(_secrets),
+        Field(
+            description="Signs webhooks: `whsec_` and the base64 of 24 to 64 random bytes. Two of "
+            "them while one replaces the other. Default: none, and then no webhook is taken."
+        ),
+    ] = SecretStr("")
+    webhook_hosts: Annotated[
+        tuple[HostPattern, ...],
+        NoDecode,
+        BeforeValidator(_words),
+        Field(
+            description="Hosts that webhooks may go to, such as `example.com, *.example.org`. "
+            "Default: any."
+        ),
+    ] = ()
+    webhook_networks: Annotated[
+        tuple[IPvAnyNetwork, ...],
+        NoDecode,
+        BeforeValidator(_words),
+        Field(
+            description="Networks that webhooks may go to although they are not public, such as "
+            "`10.1.0.0/16`. Default: none."
+        ),
+    ] = ()
+    public_url: Annotated[
+        str,
+        AfterValidator(_public_url),
+        Field(
+            description="Where callers reach the API, for links in webhooks. Default: links "
+            "without a host."
+        ),
+    ] = ""
+
+    @property
+    def signing_keys(self) -> tuple[bytes, ...]:
+        """The first signs first; none where webhooks are off."""
+        return _signing_keys(self.webhook_secret)
+
+    @property
+    def destinations(self) -> Destinations:
+        return Destinations(self.webhook_hosts, self.webhook_networks)
 
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)

@@ -34,9 +34,11 @@ from contract.transactions import (
     forget,
     is_held,
     number_in,
+    owner_of,
     read_hash,
     transact,
 )
+from contract.turns import put_in_front
 
 POPPED_MS = 2_000
 """A job that was popped this long ago and not claimed since has no worker."""
@@ -83,12 +85,13 @@ def _safely(recover: Callable[[Queue, Found], bool], queue: Queue, found: Found)
 def _recover(queue: Queue, execution: Execution) -> bool:
     """Puts a job back whose worker let it down. False where it had moved on already."""
     connection, job_id = queue.connection, str(execution.job_id)
+    raw = read_hash(connection, Job.key_for(job_id))
     try:
-        job = restore_job(connection, job_id, read_hash(connection, Job.key_for(job_id)))
+        job = restore_job(connection, job_id, raw)
     except MalformedJob:
         job = Job(job_id, connection=connection, serializer=JSONSerializer)
     execution.worker_name = job.worker_name or ""
-    claim = Claim(queue, job, execution)
+    claim = Claim(queue, job, execution, owner=owner_of(raw))
     with suppress(ExecutionLost):  # it ended at this moment
         if is_held(claim, connection):
             logger.warning("job %s was let down by worker %s", job_id, job.worker_name)
@@ -126,6 +129,7 @@ def _return(queue: Queue, stray: bytes) -> bool:
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", stray))
         if is_waiting:
             pipeline.lpush(queue.key, stray)
+            put_in_front(pipeline, queue, queue_text(stray))
             reason = RequeueReason.NEVER_CLAIMED
             note_event(pipeline, queue_text(stray), EventKind.REQUEUED, reason=reason)
         return is_waiting

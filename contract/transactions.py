@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
+from rq.utils import as_text
 
 from contract import leases
 from contract.leases import EXECUTION_FIELD
@@ -26,6 +27,8 @@ STRIKES_FIELD = "strikes"
 STRIKE_STEPS_FIELD = "strike_steps"
 DEATHS_FIELD = "deaths"
 ATTEMPTS_FIELD = "attempts"
+OWNER_FIELD = "owner"
+"""Whose the job is; nobody's where the field is missing."""
 
 STRIKES_UNTIL_ALONE = 2
 """A job that so many workers in a row died of without any progress runs alone; the next one that
@@ -50,6 +53,7 @@ class Claim:
     attempt: int = 1  # 1 for the first worker that has it
     strikes: int = 0  # workers in a row that died while they held it, without any progress
     is_suspect: bool = False  # so many workers died of it that it runs alone
+    owner: str = ""
 
     @property
     def job_id(self) -> str:
@@ -92,6 +96,11 @@ def number_in(raw: Mapping[Any, Any], field: str) -> int:
         return int(raw.get(field.encode(), 0))
     except ValueError:
         return 0
+
+
+def owner_of(raw: Mapping[Any, Any]) -> str:
+    """Empty where the job is nobody's."""
+    return as_text(raw.get(OWNER_FIELD.encode(), b""))
 
 
 def is_suspect(raw: Mapping[Any, Any]) -> bool:

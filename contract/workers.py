@@ -36,6 +36,9 @@ class ModelCard(BaseModel):
     side_multiple: Annotated[int, Field(description="Width and height are multiples of this.")]
     token_limit: Annotated[int, Field(description="Tokens of a prompt that are read.")]
     prediction_type: str
+    fingerprint: Annotated[
+        str, Field(description="SHA-256 of the model's files; empty where its worker did not say.")
+    ] = ""
     samplers: Mapping[str, SamplerCard]
     seen_at: Annotated[float, Field(description="Seconds since the epoch.")]
 

@@ -20,9 +20,20 @@ REQUEST_FIELDS: Mapping[str, type] = {
     "width": int,
     "height": int,
     "images": int,
+    "priority": str,
     "model": str,
 }
 """The fields of a request as options; their bounds are the contract's."""
+
+KEY_LIMITS: Mapping[str, type] = {
+    "per_minute": int,
+    "queued": int,
+    "max_side": int,
+    "max_steps": int,
+    "weight": int,
+    "priority": str,
+}
+"""The limits of a key as options, likewise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,12 +86,49 @@ def _worker(options: argparse.Namespace) -> None:
     os._exit(0)
 
 
+def _webhooks(options: argparse.Namespace) -> None:
+    from courier.main import run_courier
+    from courier.settings import CourierSettings
+
+    run_courier(load_settings(CourierSettings))
+    # Receivers that have not answered by now would hold up the end for their whole time.
+    logging.shutdown()
+    os._exit(0)
+
+
 def _generate(options: argparse.Namespace) -> None:
     from darkroom.generate import generate
+    from darkroom.settings import ClientSettings
 
     given = {name: getattr(options, name) for name in REQUEST_FIELDS}
     asked = {name: value for name, value in given.items() if value is not None}
-    generate(asked, output=options.output, url=options.url, in_process=options.in_process)
+    key = load_settings(ClientSettings, key=options.key).key
+    generate(
+        asked,
+        output=options.output,
+        url=options.url,
+        key=key.get_secret_value() if key is not None else None,
+        in_process=options.in_process,
+    )
+
+
+def _keys_add(options: argparse.Namespace) -> None:
+    from darkroom import keys
+
+    given = {name: getattr(options, name) for name in KEY_LIMITS}
+    keys.add(options.name, {name: value for name, value in given.items() if value is not None})
+
+
+def _keys_list(options: argparse.Namespace) -> None:
+    from darkroom import keys
+
+    keys.show()
+
+
+def _keys_revoke(options: argparse.Namespace) -> None:
+    from darkroom import keys
+
+    keys.revoke(options.key)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("--metrics-port", type=int, help="its /metrics (default: 9464)")
     worker.set_defaults(command=_worker)
 
+    webhooks = commands.add_parser("webhooks", help="delivers webhooks")
+    webhooks.set_defaults(command=_webhooks)
+
     generate = commands.add_parser("generate", help="make a picture from a prompt")
     _add_request(generate)
     generate.add_argument(
@@ -120,10 +171,28 @@ def _parser() -> argparse.ArgumentParser:
         "--url", help="a running service (default: the one of this machine, if it is up)"
     )
     generate.add_argument(
+        "--key", help="API key of that service; better in DARKROOM_KEY, where nobody else sees it"
+    )
+    generate.add_argument(
         "--in-process", action="store_true", help="ask no service; load the model here"
     )
     generate.set_defaults(command=_generate)
+
+    _add_keys(commands.add_parser("keys", help="API keys: who may ask, and for how much"))
     return parser
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = commands.add_parser("add", help="make a key; it is shown once")
+    add.add_argument("name", help="whose it is")
+    for name, kind in KEY_LIMITS.items():
+        add.add_argument(f"--{name.replace('_', '-')}", type=kind)
+    add.set_defaults(command=_keys_add)
+    commands.add_parser("list", help="all keys and their limits").set_defaults(command=_keys_list)
+    revoke = commands.add_parser("revoke", help="take a key away, within seconds")
+    revoke.add_argument("key", help="its id or its name")
+    revoke.set_defaults(command=_keys_revoke)
 
 
 def _add_request(parser: argparse.ArgumentParser) -> None:

@@ -37,7 +37,14 @@ class BadOutput(DarkroomError):
     title = "The picture cannot be written"
 
 
-def generate(asked: Mapping[str, Any], *, output: Path, url: str | None, in_process: bool) -> None:
+def generate(
+    asked: Mapping[str, Any],
+    *,
+    output: Path,
+    url: str | None,
+    in_process: bool,
+    key: str | None = None,
+) -> None:
     """Makes the pictures and writes them; several get numbered names.
 
     Raises:
@@ -51,7 +58,7 @@ def generate(asked: Mapping[str, Any], *, output: Path, url: str | None, in_proc
         if address is None:
             seed, pictures = _here(request, bar)
         else:
-            seed, pictures = _there(address, request, bar)
+            seed, pictures = _there(address, key, request, bar)
     for n, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
         _write(path, picture)
         sys.stdout.write(f"{path} (seed {seed + n})\n")
@@ -100,10 +107,13 @@ def _is_up(url: str) -> bool:
         return False
 
 
-def _there(url: str, request: GenerateRequest, bar: "tqdm[Any]") -> tuple[int, list[bytes]]:
+def _there(
+    url: str, key: str | None, request: GenerateRequest, bar: "tqdm[Any]"
+) -> tuple[int, list[bytes]]:
     """Has a service make the pictures. Returns the first seed and the PNGs."""
+    headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     try:
-        with httpx.Client(base_url=url, timeout=30.0) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=30.0) as client:
             body = request.model_dump(mode="json", exclude_none=True)
             job = _answer(client.post("/generate", json=body)).json()
             while job["state"] in ("queued", "running"):

@@ -1,4 +1,5 @@
-"""All of the service on one machine: Redis where none is named, an API, a worker."""
+"""All of the service on one machine: Redis where none is named, an API, a worker, and what delivers
+webhooks where there is a secret to sign them with."""
 
 import os
 import signal
@@ -34,6 +35,7 @@ def run_all(*, port: int | None, metrics_port: int | None, data: Path) -> None:
     redis_url = named or free_url()
     api = load_settings(AppSettings, port=port, redis_url=redis_url)
     worker = load_settings(WorkerSettings, metrics_port=metrics_port, redis_url=redis_url)
+    api.require_keys_or_loopback()
     port = usable_port(api.host, api.port, "DARKROOM_PORT")
     metrics_port = usable_port(worker.metrics_host, worker.metrics_port, "DARKROOM_METRICS_PORT")
     address = local_url(api.host, port)
@@ -43,10 +45,13 @@ def run_all(*, port: int | None, metrics_port: int | None, data: Path) -> None:
             redis = embedded_redis(redis_url, data / f"redis-{port}")
             parts["Redis"] = stack.enter_context(redis)
         environment = os.environ | {"REDIS_URL": redis_url}
-        for name, options in (
-            ("worker", ["--metrics-port", str(metrics_port)]),
-            ("api", ["--port", str(port)]),
-        ):
+        commands = {
+            "worker": ["--metrics-port", str(metrics_port)],
+            "api": ["--port", str(port)],
+        }
+        if api.signing_keys:
+            commands["webhooks"] = []
+        for name, options in commands.items():
             command = [sys.executable, "-m", "darkroom", name, *options]
             parts[name] = stack.enter_context(part(name, command, environment))
         _wait_until_ready(address, parts)

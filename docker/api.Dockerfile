@@ -1,4 +1,4 @@
-# The HTTP side: no torch in here.
+# The HTTP side, and what delivers webhooks: no torch in here.
 ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim
 
@@ -6,9 +6,10 @@ WORKDIR /srv
 COPY pyproject.toml README.md LICENSE ./
 COPY contract contract
 COPY app app
+COPY courier courier
 COPY worker worker
 COPY darkroom darkroom
-RUN pip install --no-cache-dir '.[app,s3]' && useradd --system darkroom
+RUN pip install --no-cache-dir '.[app,courier,s3]' && useradd --system darkroom
 
 USER darkroom
 ENV DARKROOM_HOST=0.0.0.0 DARKROOM_PORT=8000

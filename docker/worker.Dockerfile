@@ -16,6 +16,7 @@ RUN if [ -n "$TORCH_BACKEND" ]; then \
 COPY pyproject.toml README.md LICENSE ./
 COPY contract contract
 COPY app app
+COPY courier courier
 COPY worker worker
 COPY darkroom darkroom
 RUN pip install --no-cache-dir '.[worker,s3]' && useradd --system darkroom

@@ -27,6 +27,7 @@ class Wish:
     negative_prompt: str = ""
     width: int = 64
     height: int = 64
+    is_urgent: bool = False
 
     def picture(self, model: Model, key: Hashable) -> Picture:
         return Picture(
@@ -38,6 +39,7 @@ class Wish:
             width=self.width,
             height=self.height,
             table=build_table(self.sampler, self.steps, model.scheduler_config),
+            is_urgent=self.is_urgent,
         )
 
 

@@ -12,16 +12,19 @@ from pydantic.fields import FieldInfo
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job
+from rq.scheduler import RQScheduler
 from rq.worker import BaseWorker
 
 from app.settings import AppSettings
 from contract.samplers import SAMPLERS
 from contract.settings import CommonSettings, environment_name
+from courier.settings import CourierSettings
+from darkroom.settings import ClientSettings
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PACKAGES = ("app", "contract", "darkroom", "worker")
+PACKAGES = ("app", "contract", "courier", "darkroom", "worker")
 
 
 def test_imports_run_only_downwards() -> None:
@@ -33,7 +36,8 @@ def test_imports_run_only_downwards() -> None:
 
 def settings() -> list[tuple[str, FieldInfo]]:
     found: dict[str, FieldInfo] = {}
-    for settings_class in (CommonSettings, AppSettings, WorkerSettings):
+    classes = (CommonSettings, AppSettings, WorkerSettings, CourierSettings, ClientSettings)
+    for settings_class in classes:
         for name, info in settings_class.model_fields.items():
             found.setdefault(environment_name(settings_class, name), info)
     return list(found.items())
@@ -82,6 +86,11 @@ def test_the_samplers_page_is_what_the_code_does() -> None:
         (BaseWorker.clean_registries, ""),
         (BaseWorker.handle_payload, "message"),
         (BaseWorker.request_stop, "signum frame"),
+        (BaseWorker.perform_job, "job queue execution"),
+        (BaseWorker.prepare_execution, "job"),
+        (RQScheduler.acquire_locks, ""),
+        (RQScheduler.enqueue_scheduled_jobs, ""),
+        (RQScheduler.release_locks, ""),
     ],
 )
 def test_rq_still_has_the_seams_that_the_worker_sits_on(function: object, parameters: str) -> None:

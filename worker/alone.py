@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from contract.job import JobResult
-from worker.development import Development, encode_png
+from worker.development import Development
 from worker.engine.engine import Engine
 from worker.tables import TableCache
 
@@ -18,7 +18,7 @@ def develop_alone(
     """Develops the job's pictures in an engine that has nothing else to do.
 
     Args:
-        store: keeps the bytes of a PNG and returns their digest.
+        store: keeps the bytes of a picture and returns their digest.
         progress: told after each step how far the job is, from 0 to 1.
 
     Raises:
@@ -34,8 +34,8 @@ def develop_alone(
             raise spoiled.error
         for developed in report.developed:
             development.note_developed(developed)
-            png = encode_png(developed.pixels)
-            result = development.store(developed, store(png), len(png))
+            content = development.encoded(developed)
+            result = development.store(developed, store(content), len(content))
             if result is not None:
                 return result
         progress(development.share(engine.progress()))

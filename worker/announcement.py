@@ -26,6 +26,7 @@ def model_card(engine: Engine, settings: WorkerSettings) -> ModelCard:
         side_multiple=multiple,
         token_limit=model.token_limit,
         prediction_type=model.scheduler_config.get("prediction_type", "epsilon"),
+        fingerprint=model.fingerprint,
         samplers={
             name: SamplerCard(max_steps=entry.max_steps, refusal=entry.refusal)
             for name, entry in support.items()

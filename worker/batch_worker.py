@@ -10,7 +10,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from threading import current_thread, main_thread
 from types import FrameType
@@ -30,6 +30,7 @@ from rq.worker import BaseWorker, WorkerStatus
 from contract import claims, endings
 from contract.errors import JobEnded, JobNotFound
 from contract.pictures.opening import open_store
+from contract.progress import JobProgress
 from contract.transactions import Claim
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.checkpoints import Checkpointer
@@ -38,6 +39,7 @@ from worker.engine.picture import StepReport
 from worker.heartbeat import Heartbeat
 from worker.intake import Intake
 from worker.metrics import WorkerMetrics
+from worker.previews import PreviewWriter
 from worker.publish import Publisher
 from worker.settings import WorkerSettings
 from worker.stop_flag import StopFlag
@@ -98,6 +100,7 @@ class BatchWorker(BaseWorker):
             self._ended,
             settings.result_ttl_s,
         )
+        self._previews = PreviewWriter(connection)
         self._intake = Intake(
             queue, name, engine, tables, self._publisher, model_card, self._began, self._ended
         )
@@ -194,12 +197,19 @@ class BatchWorker(BaseWorker):
             claim = self._intake.spoiled(spoiled.key)
             if claim is not None:
                 self._publisher.fail(claim, spoiled.error)
+        for preview in report.previews:
+            showing = self._intake.holder(preview.key)
+            if showing is not None:
+                self._previews.write(*showing, preview)
         for developed in report.developed:
             held = self._intake.developed(developed)
             if held is not None:
                 self._publisher.publish(*held, developed)
-        self._publisher.note_progress(self._intake.shares)
+        self._publisher.note_progress(self._progress)
         self._checkpointer.note(self._intake.jobs)
+
+    def _progress(self) -> Mapping[tuple[str, str], JobProgress]:
+        return self._intake.progress(self._metrics.speed.row_steps_per_s)
 
     def _forget_gone(self) -> None:
         while True:
@@ -241,6 +251,7 @@ class BatchWorker(BaseWorker):
             logger.info("worker %s stops; %d jobs handed back", self.name, len(unfinished))
         except redis.RedisError as error:
             logger.error("what was not done waits for a sweep: %s", error)
+        self._previews.close()
         self._publisher.close()
         self._leave()
 
@@ -251,6 +262,7 @@ class BatchWorker(BaseWorker):
         logger.critical("the loop failed; its jobs wait for a sweep")
         faulthandler.dump_traceback_later(DRAIN_LIMIT_S, exit=True)
         self._intake.close()
+        self._previews.close()
         self._publisher.close()
         self._leave()
 

@@ -1,21 +1,19 @@
 """A job while it is developed: its pictures, and when what happened to them."""
 
-import io
 import time
 from collections.abc import Hashable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
+from contract.previews import JobPreview
+from contract.progress import JobProgress
 from contract.request import JobRequest
+from worker.encoding import encode, encode_preview, preview_size
 from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.model import Model
-from worker.engine.picture import Developed, Picture, rows_of
+from worker.engine.picture import Developed, Picture, Preview, rows_of
 from worker.engine.sampler import SamplerTable
 
 
@@ -43,6 +41,7 @@ class Development:
         self.request = request
         self.fingerprint = b""
         """Of what its steps are made of; known once the pictures are."""
+        self._model_fingerprint = ""
         self._begun = begun or {}
         self._evaluations = 0  # of one picture
         self._starts: dict[int, Checkpoint] = {}
@@ -103,10 +102,15 @@ class Development:
             return max(self._longest_pause_s, time.perf_counter() - self._stored_at)
 
     @property
-    def pixels(self) -> list[NDArray[np.uint8]]:
-        """Of the pictures that are in the store."""
+    def kept(self) -> list[Developed]:
+        """The pictures that are in the store."""
         with self._lock:
-            return [developed.pixels for developed, _ in self._stored.values()]
+            return [developed for developed, _ in self._stored.values()]
+
+    def encoded(self, developed: Developed) -> bytes:
+        """A picture of the job in the form that was asked for."""
+        assert isinstance(developed.key, PictureKey)
+        return encode(developed.pixels, self.request, developed.key.n, self._model_fingerprint)
 
     def give_up(self) -> bool:
         """The job ends without its pictures. False where that was known already."""
@@ -119,6 +123,7 @@ class Development:
         with the same model and table go on from where they were."""
         request = self.request
         self.fingerprint = fingerprint_of(model, table)
+        self._model_fingerprint = model.fingerprint
         self._evaluations = len(table)
         starts = {n: self._start(n) for n in self._begun}
         self._starts = {n: start for n, start in starts.items() if start is not None}
@@ -133,6 +138,8 @@ class Development:
                 height=request.height,
                 table=table,
                 start=self._starts.get(key.n),
+                is_urgent=request.is_urgent,
+                previews=request.previews,
             )
             for key in self.keys
         ]
@@ -146,7 +153,7 @@ class Development:
         self.undeveloped.discard(developed.key)
         self.ends[developed.key.n] = developed.end
 
-    def share(self, running: dict[Hashable, float]) -> float:
+    def share(self, running: Mapping[Hashable, float]) -> float:
         """How far the whole job is, from 0 to 1, given how far its running pictures are. Those that
         wait for room are where another worker left them."""
         developed = self.request.images - len(self.undeveloped)
@@ -156,6 +163,28 @@ class Development:
     def _left_at(self, n: int) -> float:
         start = self._starts.get(n)
         return start.step / self._evaluations if start is not None else 0.0
+
+    def progress(self, running: Mapping[Hashable, float], step_s: float | None) -> JobProgress:
+        """
+        Args:
+            running: how far each running picture is, from 0 to 1.
+            step_s: how long it takes until each has had one step more, where that is known.
+        """
+        share = self.share(running)
+        under_way = sum(key in running for key in self.undeveloped)
+        left_s = None
+        if step_s is not None and (under_way or not self.undeveloped):
+            # Those that wait for room follow as the others leave.
+            evaluations = (1.0 - share) * self.request.images * self._evaluations
+            left_s = evaluations / max(under_way, 1) * step_s
+        return JobProgress.of(share, self.request.steps, left_s)
+
+    def show(self, key: PictureKey, preview: Preview) -> JobPreview:
+        """A preview as others see it. Copies it from the device, and encodes it."""
+        step = JobProgress.of(preview.share, self.request.steps).step
+        size = preview_size(self.request.final_size)
+        content = encode_preview(preview.pixels.cpu().numpy(), size)
+        return JobPreview(key.n, preview.index, step, *size, content)
 
     def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
         """Notes that a picture is in the store. The last one brings the job's result."""
@@ -178,6 +207,7 @@ class Development:
             images=[record for _, record in ordered],
             warnings=list(warnings),
             timings=self._timings(developed),
+            model_fingerprint=self._model_fingerprint,
         )
 
     def _timings(self, developed: list[Developed]) -> Timings:
@@ -193,10 +223,3 @@ class Development:
             encode_s=self._stored_at - decoded_at,
             total_s=self.queue_s + self._stored_at - self._taken_at,
         )
-
-
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """[height, width, 3] RGB to the bytes of a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -15,6 +15,7 @@ from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
+from contract.progress import JobProgress
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
 from contract.resolution import check
@@ -134,6 +135,10 @@ class Intake:
         """The job whose picture failed, which fails with it; None where it is gone already."""
         return self.forget(key.job_id) if isinstance(key, PictureKey) else None
 
+    def holder(self, key: Hashable) -> tuple[Claim, Development] | None:
+        """The job of a picture; None where it is gone already."""
+        return self.jobs.get(key.job_id) if isinstance(key, PictureKey) else None
+
     def developed(self, picture: Developed) -> tuple[Claim, Development] | None:
         """The job of a picture that is done, which leaves with its last one."""
         key = picture.key
@@ -145,11 +150,18 @@ class Intake:
             del self.jobs[key.job_id]
         return claim, development
 
-    def shares(self) -> dict[str, float]:
-        """How far each job is that has joined, from 0 to 1."""
-        running: dict[Hashable, float] = self._engine.progress()
+    def progress(self, row_steps_per_s: float | None) -> dict[tuple[str, str], JobProgress]:
+        """How far each job is that has joined, by its id and that of its execution.
+
+        Args:
+            row_steps_per_s: how fast the worker is, where that is known.
+        """
+        running = self._engine.progress()
+        step_s = self._engine.width / row_steps_per_s if row_steps_per_s else None
         return {
-            job_id: job.share(running) for job_id, (_, job) in self.jobs.items() if job.has_pictures
+            (job_id, claim.execution.id): development.progress(running, step_s)
+            for job_id, (claim, development) in self.jobs.items()
+            if development.has_pictures
         }
 
     def close(self) -> None:
@@ -162,8 +174,12 @@ class Intake:
     def _room(self) -> Room:
         room = Room(self._engine.budget)
         for _, development in self.jobs.values():
-            room.fill(self._shape(development.request), development.rows)
+            self._fill(room, development)
         return room
+
+    def _fill(self, room: Room, development: Development) -> None:
+        request = development.request
+        room.fill(self._shape(request), development.rows, request.is_urgent)
 
     def _shape(self, request: JobRequest) -> Shape:
         return self._engine.model.shape(request.width, request.height)
@@ -173,7 +189,9 @@ class Intake:
 
         def fits(request: JobRequest, is_suspect: bool) -> bool:
             """A suspect waits in the queue for a worker that has nothing else to do."""
-            return not is_suspect and room.fits(self._shape(request), rows_of(request.guidance))
+            if is_suspect:
+                return False
+            return room.fits(self._shape(request), rows_of(request.guidance), request.is_urgent)
 
         arrivals: list[Arrival] = []
         try:
@@ -181,7 +199,7 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
-                    room.fill(self._shape(development.request), development.rows)
+                    self._fill(room, development)
             self._failures = 0
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)

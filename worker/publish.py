@@ -1,8 +1,8 @@
-"""Pictures to PNG, to the store, to the job's commit: in threads, off the engine's loop."""
+"""Pictures to bytes, to the store, to the job's commit: in threads, off the engine's loop."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import Event, Lock
@@ -11,7 +11,7 @@ from typing import TypeVar
 import redis
 from redis import Redis
 
-from contract import claims, endings
+from contract import claims, endings, holders
 from contract.connections import pause_s, translated
 from contract.errors import (
     DarkroomError,
@@ -21,10 +21,10 @@ from contract.errors import (
     ServiceError,
     StoreUnavailable,
 )
-from contract.events import write_progress
-from contract.pictures.store import PictureStore
+from contract.pictures.store import PictureStore, digest_of
+from contract.progress import JobProgress, write_progress
 from contract.transactions import Claim
-from worker.development import Development, encode_png
+from worker.development import Development
 from worker.engine.picture import Developed
 from worker.metrics import WorkerMetrics
 from worker.storeroom import Storeroom
@@ -51,7 +51,7 @@ class Publisher:
         metrics: WorkerMetrics,
         threads: int,
         ended: Callable[[Claim], None],
-        lifetime_s: float,
+        lifetime_s: int,
     ):
         """
         Args:
@@ -87,14 +87,14 @@ class Publisher:
         """Ends the job with an honest error."""
         self._pool.submit(self._fail, claim, error)
 
-    def note_progress(self, shares: Callable[[], dict[str, float]]) -> None:
+    def note_progress(self, jobs: Callable[[], Mapping[tuple[str, str], JobProgress]]) -> None:
         """Writes how far the jobs are, a few times a second at most; never waits."""
         now = time.perf_counter()
         busy = self._progress is not None and not self._progress.done()
         if busy or now - self._progress_at < PROGRESS_INTERVAL_S:
             return
         self._progress_at = now
-        self._progress = self._progress_pool.submit(write_progress, self._connection, shares())
+        self._progress = self._progress_pool.submit(write_progress, self._connection, jobs())
 
     def close(self) -> None:
         """Waits for what is being published. A Redis that is away is asked once more, and then no
@@ -120,9 +120,12 @@ class Publisher:
 
     def _store(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
-            png = encode_png(developed.pixels)
-            digest = self._patiently(claim, lambda: self._storeroom.put(png, development.stored))
-            result = development.store(developed, digest, len(png))
+            content = development.encoded(developed)
+            self._patiently(claim, partial(self._hold, claim, digest_of(content)))
+            digest = self._patiently(
+                claim, lambda: self._storeroom.put(content, development.stored)
+            )
+            result = development.store(developed, digest, len(content))
             if result is not None:
                 if development.longest_pause_s > self._lifetime_s / 2:
                     self._store_again(claim, development)
@@ -138,11 +141,15 @@ class Publisher:
             logger.exception("job %s: its picture cannot be published", claim.job_id)
             self._fail(claim, EngineFault(f"The picture could not be published: {error}"))
 
+    def _hold(self, claim: Claim, digest: str) -> None:
+        """So that nobody who deletes an equal picture deletes this one."""
+        holders.hold_soon(self._connection, digest, claim.job_id, self._lifetime_s)
+
     def _store_again(self, claim: Claim, development: Development) -> None:
         """The first pictures of a job that took so long may have expired before the last."""
-        for pixels in development.pixels:
-            png = encode_png(pixels)
-            self._patiently(claim, partial(self._storeroom.put, png, development.stored))
+        for developed in development.kept:
+            content = development.encoded(developed)
+            self._patiently(claim, partial(self._storeroom.put, content, development.stored))
 
     def _fail(self, claim: Claim, error: DarkroomError) -> None:
         try:

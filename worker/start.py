@@ -32,7 +32,9 @@ def start_engine(settings: WorkerSettings) -> Engine:
         budget, seconds = measure_budget(model)
         measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
         logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
-    return Engine(model, budget, settings.prompt_cache)
+    engine = Engine(model, budget, settings.prompt_cache)
+    assert engine.previewer  # fits it
+    return engine
 
 
 def _quieten_libraries() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 from rq import get_current_job
 
+from contract import holders
 from contract.errors import DarkroomError
 from contract.job import ERROR_FIELD, JobFault
 from contract.pictures.opening import open_store
+from contract.pictures.store import digest_of
 from contract.queue import job_request, require_in_time
 from contract.settings import load_settings
 from worker.alone import develop_alone
@@ -34,7 +36,12 @@ def generate(request: Mapping[str, Any], deadline: float | None = None) -> dict[
     try:
         require_in_time({"deadline": deadline})
         development = Development(job.id, job_request({"request": request}))
-        result = develop_alone(engine, tables, development, storeroom.put)
+
+        def keep(content: bytes) -> str:
+            holders.hold_soon(job.connection, digest_of(content), job.id, settings.result_ttl_s)
+            return storeroom.put(content)
+
+        result = develop_alone(engine, tables, development, keep)
     except DarkroomError as error:
         job.retries_left = 0  # an honest failure is final
         job.connection.hset(job.key, ERROR_FIELD, JobFault.of(error).model_dump_json())

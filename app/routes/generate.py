@@ -1,21 +1,26 @@
 """POST /generate: a prompt comes in."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body, Depends, Header, Response
 from fastapi.responses import JSONResponse
 
-from app.admission import Accepted, accept, admit, recall
-from app.estimates import job_view
+from app.accept import media_ranges, preferred
+from app.access import Asker, Caller
+from app.admission import Accepted, accept, admit, recall, require_within, terms_for
+from app.callbacks import require_callable
+from app.estimates import job_view, poll_again_s
 from app.keys import read_key
 from app.problems import JobFailed
+from app.quotas import quota_headers
 from app.responses import Responses, problems
+from app.reuse import reused
 from app.routes.pictures import picture_response
 from app.services import Served, Services
 from app.views import (
-    PICTURE_SCHEMA,
-    PNG,
+    PICTURE_CONTENT,
     QUEUED_EXAMPLE,
     REQUEST_EXAMPLE,
     SUCCEEDED_EXAMPLE,
@@ -26,7 +31,7 @@ from contract import errors
 from contract.errors import InvalidRequest, JobEnded
 from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState
-from contract.request import GenerateRequest
+from contract.request import MEDIA_TYPES, Format, GenerateRequest
 
 router = APIRouter()
 
@@ -37,6 +42,14 @@ HEADERS = {
         "description": "`true` where the job was made by an earlier request of the same key.",
         "schema": {"type": "string"},
     },
+    "RateLimit-Policy": {
+        "description": "The limits of the caller's key, where it has some.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of them.",
+        "schema": {"type": "string"},
+    },
 }
 ANSWERS: Responses = {
     202: {
@@ -45,27 +58,30 @@ ANSWERS: Responses = {
         "headers": HEADERS,
     },
     200: {
-        "description": "Waited for, and done.",
+        "description": "Waited for, or answered from an equal job, and done.",
         "headers": HEADERS,
         "model": JobView,
         "content": {
             "application/json": {"example": SUCCEEDED_EXAMPLE},
-            PNG: {"schema": PICTURE_SCHEMA, "example": "(the bytes of a PNG)"},
+            **PICTURE_CONTENT,
         },
     },
 }
-RESPONSES = ANSWERS | problems(
+PROBLEMS = (
     errors.InvalidRequest,
     errors.UnknownModel,
     errors.UnsupportedSampler,
     errors.UnsupportedSteps,
     errors.UnsupportedSize,
     errors.IdempotencyKeyReused,
+    errors.BeyondKey,
     errors.JobExpired,
     errors.BodyTooLarge,
     errors.RedisUnavailable,
     errors.QueueFull,
     errors.TooMuchWaiting,
+    errors.TooManyQueued,
+    errors.RateLimited,
     errors.NoModel,
     errors.StoreUnavailable,
     errors.JobEnded,
@@ -77,25 +93,36 @@ RESPONSES = ANSWERS | problems(
     errors.DeadlineExceeded,
     errors.MalformedJob,
 )
+JOB_TYPE = "application/json"
+FORMATS = {media_type: format_ for format_, media_type in MEDIA_TYPES.items()}
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
-@router.post(
-    "/generate",
-    status_code=202,
-    response_model=JobView,
-    responses=RESPONSES,
-    summary="Make pictures from a prompt",
-)
-async def generate(
-    asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
-    services: Served,
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the caller wants to be answered, by the headers."""
+
+    prefer: list[str] | None
+    accept: str | None
+    idempotency_key: list[str] | None
+    cache_control: str | None
+
+    @property
+    def wants_fresh(self) -> bool:
+        directives = (self.cache_control or "").lower().split(",")
+        return not {"no-cache", "no-store"}.isdisjoint(each.strip() for each in directives)
+
+
+async def _manner(
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
     ] = None,
-    accept_header: Annotated[
+    accept: Annotated[
         str | None,
-        Header(alias="Accept", description="`image/png` makes the picture itself the answer."),
+        Header(
+            description="`image/png`, `image/jpeg` or `image/webp` makes the picture itself the "
+            "answer, in that format where the request names none.",
+        ),
     ] = None,
     idempotency_key: Annotated[
         list[str] | None,
@@ -105,20 +132,54 @@ async def generate(
             openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
         ),
     ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(description="`no-cache`: not from what is finished, although the seed is the same."),
+    ] = None,
+) -> Manner:
+    return Manner(prefer, accept, idempotency_key, cache_control)
+
+
+Asked = Annotated[Manner, Depends(_manner)]
+
+
+@router.post(
+    "/generate",
+    status_code=202,
+    response_model=JobView,
+    responses=ANSWERS | problems(*PROBLEMS),
+    summary="Make pictures from a prompt",
+)
+async def generate(
+    asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
+    services: Served,
+    caller: Asker,
+    manner: Asked,
 ) -> Response:
-    wants_picture = PNG in (accept_header or "").lower()
+    return await submit(services, caller, asked, manner)
+
+
+async def submit(
+    services: Services, caller: Caller, asked: GenerateRequest, manner: Manner
+) -> Response:
+    """Makes a job, and answers in the manner that the caller wants."""
+    format_ = wanted_format(manner.accept, asked)
+    wants_picture = format_ is not None
+    if format_ is not None:
+        asked = asked.model_copy(update={"format": format_})
     if wants_picture and asked.images > 1:
         raise InvalidRequest(
             "A picture as the answer needs images to be 1; several are fetched by their links.",
             field="images",
         )
-    ticket = Ticket.of(read_key(idempotency_key), asked) if idempotency_key is not None else None
-    accepted = await _accept(services, asked, ticket)
+    keys, prefer = manner.idempotency_key, manner.prefer
+    ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys is not None else None
+    accepted = await _accept(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
     record = accepted.record
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
-    if wait_s is not None:
+    if wait_s is not None and not record.state.is_final:
         record = await services.endings.wait(record, wait_s)
-    headers = {"Location": job_url(record.id)}
+    headers = {"Location": job_url(record.id)} | quota_headers(accepted.quotas)
     if accepted.is_replay:
         headers[REPLAYED] = "true"
     if wait_s is not None and prefer is not None:
@@ -128,18 +189,52 @@ async def generate(
     return await _job(services, record, headers)
 
 
-async def _accept(services: Services, asked: GenerateRequest, ticket: Ticket | None) -> Accepted:
-    """What the key has made before holds, whatever has become of the model and the queue since."""
+async def _accept(
+    services: Services,
+    caller: Caller,
+    asked: GenerateRequest,
+    ticket: Ticket | None,
+    *,
+    is_fresh: bool,
+) -> Accepted:
+    """What the key has made before holds, whatever has become of the model and the queue since.
+    Then what is finished, unless the caller wants it fresh or another picture each time."""
     recalled = await services.backend.call(recall, ticket) if ticket is not None else None
     if recalled is not None:
         return recalled
+    require_callable(asked, services.settings)
     census = await services.census.get()
-    request = admit(asked, census, services.settings.default_model)
-    speed = census.row_steps_per_s(request.model)
-    accepted = await services.backend.call(accept, request, services.settings, speed, ticket)
+    request = admit(asked, census, services.settings)
+    require_within(caller.limits, request)
+    terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
+    if asked.seed is not None and not is_fresh:
+        fingerprint = census.models[request.model].fingerprint
+        answered = await reused(services, asked, request, fingerprint, terms, ticket)
+        if answered is not None:
+            services.metrics.reused(request.model)
+            return Accepted(answered.record, is_replay=False, quotas=answered.quotas)
+    accepted = await services.backend.call(accept, asked, request, services.settings, terms, ticket)
     if not accepted.is_replay:
         services.metrics.accepted(request.model)
     return accepted
+
+
+def wanted_format(accept_header: str | None, asked: GenerateRequest) -> Format | None:
+    """The format in which the picture itself is to be the answer; None where the job is.
+
+    Raises:
+        InvalidRequest: the client takes pictures, but not in the format that the request names.
+    """
+    named = "format" in asked.model_fields_set
+    formats = {MEDIA_TYPES[asked.format]: asked.format} if named else FORMATS
+    chosen = preferred(accept_header, [JOB_TYPE, *formats])
+    if chosen is None and any(each.type == "image" for each in media_ranges(accept_header or "")):
+        raise InvalidRequest(
+            f"The header Accept takes no {' or '.join(formats)}.",
+            field="format" if named else "Accept",
+            allowed=list(formats),
+        )
+    return formats.get(chosen or JOB_TYPE)
 
 
 def _wait_s(prefer: list[str] | None, wants_picture: bool, most: int) -> int | None:
@@ -160,10 +255,11 @@ async def _picture(services: Services, record: JobRecord, headers: dict[str, str
 
 
 async def _job(services: Services, record: JobRecord, headers: dict[str, str]) -> Response:
-    if not record.state.is_final:
-        headers["Retry-After"] = "1"
+    job = await job_view(services, record)
+    if not job.state.is_final:
+        headers["Retry-After"] = str(poll_again_s(job))
     return JSONResponse(
-        (await job_view(services, record)).model_dump(mode="json"),
+        job.model_dump(mode="json"),
         status_code=200 if record.state.is_final else 202,
         headers=headers,
     )

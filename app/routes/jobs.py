@@ -1,48 +1,134 @@
-"""Jobs: look at one, cancel one."""
+"""Jobs: list them, look at one, cancel one, delete one."""
 
-from fastapi import APIRouter, Response
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlencode
 
-from app.estimates import job_view
+from fastapi import APIRouter, Query, Request, Response
+
+from app.access import Asker
+from app.cursors import read_cursor, write_cursor
+from app.estimates import job_view, poll_again_s
 from app.lookup import find_job
 from app.responses import problems, success
 from app.services import Served
-from app.views import CANCELLED_EXAMPLE, SUCCEEDED_EXAMPLE, JobView
-from contract import endings, errors
+from app.views import CANCELLED_EXAMPLE, JOBS_EXAMPLE, SUCCEEDED_EXAMPLE, JobsView, JobView
+from contract import deletion, endings, errors
+from contract.job import JobState
+from contract.job_index import Span
+from contract.job_list import Wanted, list_jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-POLL_AGAIN_S = 1
+JOB_TYPE = "application/json"
+MOST_LISTED = 100
+WHEN = "A time of RFC 3339; UTC where it names no zone."
+
+NOT_THERE = (errors.JobNotFound, errors.JobExpired, errors.JobDeleted, errors.MalformedJob)
+NOT_WRITTEN = (errors.RedisUnavailable, errors.QueueFull)
+"""To cancel and to delete is to write, which a Redis that is out of memory refuses."""
+
+
+@router.get(
+    "",
+    response_model=JobsView,
+    responses=success(200, "A page of them.", JOBS_EXAMPLE, JOB_TYPE)
+    | problems(errors.InvalidRequest, errors.RedisUnavailable),
+    summary="The jobs that are kept, newest first",
+)
+async def get_jobs(
+    request: Request,
+    services: Served,
+    caller: Asker,
+    state: Annotated[list[JobState] | None, Query(description="One or several.")] = None,
+    model: Annotated[str | None, Query()] = None,
+    created_after: Annotated[datetime | None, Query(description=WHEN)] = None,
+    created_before: Annotated[datetime | None, Query(description=WHEN)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
+    cursor: Annotated[str | None, Query(description="From the link `next` of a page.")] = None,
+) -> JobsView:
+    """A page may be shorter than `limit`, and still have a next one."""
+    span = Span(_in_utc(created_after), _in_utc(created_before))
+    wanted = Wanted(frozenset(state or ()), model, span)
+    page = await services.backend.call(list_jobs, caller.owner, wanted, limit, read_cursor(cursor))
+    views = [await job_view(services, record) for record in page.jobs]
+    return JobsView(jobs=views, next=_next(request, page.cursor))
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _next(request: Request, cursor: str | None) -> str | None:
+    """The same question from there on."""
+    if cursor is None:
+        return None
+    asked = request.query_params.multi_items()
+    kept = [(name, value) for name, value in asked if name != "cursor"]
+    return f"{router.prefix}?{urlencode([*kept, ('cursor', write_cursor(cursor))])}"
 
 
 @router.get(
     "/{job_id}",
     response_model=JobView,
     responses=success(200, "The job as it is now.", SUCCEEDED_EXAMPLE, "application/json")
-    | problems(errors.JobNotFound, errors.JobExpired, errors.MalformedJob, errors.RedisUnavailable),
+    | problems(*NOT_THERE, errors.InvalidRequest, errors.RedisUnavailable),
     summary="State, progress and pictures of a job",
+    description="Until the job has ended, `Retry-After` says when to ask again.",
 )
-async def get_job(job_id: str, services: Served, response: Response) -> JobView:
-    record = await find_job(services, job_id)
-    if not record.state.is_final:
-        response.headers["Retry-After"] = str(POLL_AGAIN_S)
-    return await job_view(services, record)
+async def get_job(
+    job_id: str,
+    services: Served,
+    caller: Asker,
+    response: Response,
+    wait: Annotated[
+        int,
+        Query(ge=0, description="Waits up to so many seconds for the end, within a limit."),
+    ] = 0,
+) -> JobView:
+    record = await find_job(services, caller, job_id)
+    if wait and not record.state.is_final:
+        seconds = min(wait, services.settings.max_wait_s)
+        record = await services.endings.wait(record, seconds)
+    job = await job_view(services, record)
+    if not job.state.is_final:
+        response.headers["Retry-After"] = str(poll_again_s(job))
+    return job
+
+
+@router.post(
+    "/{job_id}/cancel",
+    response_model=JobView,
+    responses=success(200, "The job, now cancelled.", CANCELLED_EXAMPLE, "application/json")
+    | problems(*NOT_THERE, errors.JobEnded, *NOT_WRITTEN),
+    summary="Cancel a job, and leave it alone if it has ended",
+)
+async def cancel_job(job_id: str, services: Served, caller: Asker) -> JobView:
+    await find_job(services, caller, job_id)
+    await services.backend.call(endings.cancel, job_id)
+    return await job_view(services, await find_job(services, caller, job_id))
 
 
 @router.delete(
     "/{job_id}",
     response_model=JobView,
-    responses=success(200, "The job, now cancelled.", CANCELLED_EXAMPLE, "application/json")
-    | problems(
-        errors.JobNotFound,
-        errors.JobExpired,
-        errors.JobEnded,
-        errors.MalformedJob,
-        errors.RedisUnavailable,
-        errors.QueueFull,  # Redis is out of memory, and to cancel is to write
-    ),
-    summary="Cancel a job, queued or running",
+    responses=success(200, "It waited or ran: now cancelled.", CANCELLED_EXAMPLE, JOB_TYPE)
+    | {
+        204: {
+            "description": "It had ended: now deleted, with those of its pictures that no other "
+            "job has."
+        }
+    }
+    | problems(*NOT_THERE, errors.JobEnded, errors.StoreUnavailable, *NOT_WRITTEN),
+    summary="Cancel a job that waits or runs; delete one that has ended",
 )
-async def cancel_job(job_id: str, services: Served) -> JobView:
-    await find_job(services, job_id)
-    await services.backend.call(endings.cancel, job_id)
-    return await job_view(services, await find_job(services, job_id))
+async def delete_job(job_id: str, services: Served, caller: Asker) -> JobView | Response:
+    """409 `job_ended` where it ends at this moment: nobody has seen its pictures yet."""
+    record = await find_job(services, caller, job_id)
+    if not record.state.is_final:
+        return await cancel_job(job_id, services, caller)
+    backend = services.backend
+    begun = await backend.call(deletion.begin, record)
+    await services.gallery.delete(begun.pictures)
+    await backend.call(deletion.finish, begun, services.settings.result_ttl_s)
+    return Response(status_code=204)

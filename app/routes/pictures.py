@@ -1,29 +1,42 @@
 """The pictures of a job."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
+from app.access import Asker
+from app.conditions import has_already, wanted_part
 from app.lookup import find_job
-from app.responses import problems, success
+from app.responses import Responses, problems
 from app.services import Served, Services
-from app.views import PNG
+from app.views import PICTURE_CONTENT
 from contract import errors
 from contract.errors import JobEnded, PictureExpired, PictureNotFound, PictureNotReady
 from contract.job import JobRecord, PictureRecord
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
+NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
+MOST_NAME = 40  # characters of the prompt in a file's name
+
+ANSWERS: Responses = {
+    200: {"description": "The picture.", "content": PICTURE_CONTENT},
+    206: {"description": "The part of it that `Range` asks for.", "content": PICTURE_CONTENT},
+    304: {"description": "The caller has it already."},
+}
+
 
 @router.get(
     "/{job_id}/images/{n}",
     response_class=Response,
-    responses=success(200, "The picture.", "(the bytes of a PNG)", PNG)
-    | {304: {"description": "The caller has it already."}}
+    responses=ANSWERS
     | problems(
+        errors.RangeNotSatisfiable,
         errors.JobNotFound,
         errors.PictureNotFound,
         errors.JobExpired,
+        errors.JobDeleted,
         errors.PictureExpired,
         errors.PictureNotReady,
         errors.JobEnded,
@@ -32,19 +45,31 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
         errors.RedisUnavailable,
         errors.StoreUnavailable,
     ),
-    summary="A picture, as PNG",
+    summary="A picture",
 )
 async def get_picture(
     job_id: str,
     n: int,
     services: Served,
+    caller: Asker,
     if_none_match: Annotated[str | None, Header()] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", description="One part, such as `bytes=0-999`.")
+    ] = None,
+    if_range: Annotated[str | None, Header()] = None,
 ) -> Response:
-    record = await find_job(services, job_id)
-    etag = _etag(_picture(record, n))
-    if if_none_match is not None and (etag in if_none_match or if_none_match.strip() == "*"):
+    record = await find_job(services, caller, job_id)
+    picture = _picture(record, n)
+    etag = _etag(picture)
+    if has_already(if_none_match, etag):
         return Response(status_code=304, headers=_cache_headers(services, etag))
-    return await picture_response(services, record, n, {})
+    content = await _content(services, picture)
+    headers = _headers(services, record, picture)
+    part = wanted_part(range_, if_range, etag, len(content))
+    if part is None:
+        return Response(content, media_type=record.request.media_type, headers=headers)
+    headers["Content-Range"] = part.content_range
+    return Response(part.of(content), 206, headers, record.request.media_type)
 
 
 async def picture_response(
@@ -57,11 +82,16 @@ async def picture_response(
         StoreUnavailable: they are kept where nobody can look now.
     """
     picture = _picture(record, n)
+    content = await _content(services, picture)
+    headers = headers | _headers(services, record, picture)
+    return Response(content, media_type=record.request.media_type, headers=headers)
+
+
+async def _content(services: Services, picture: PictureRecord) -> bytes:
     content = await services.gallery.get(picture.sha256)
     if content is None:
         raise PictureExpired("The picture is no longer kept.")
-    headers = headers | _cache_headers(services, _etag(picture))
-    return Response(content, media_type=PNG, headers=headers)
+    return content
 
 
 def _picture(record: JobRecord, n: int) -> PictureRecord:
@@ -83,3 +113,16 @@ def _etag(picture: PictureRecord) -> str:
 def _cache_headers(services: Services, etag: str) -> dict[str, str]:
     age = services.settings.result_ttl_s
     return {"ETag": etag, "Cache-Control": f"private, max-age={age}, immutable"}
+
+
+def _headers(services: Services, record: JobRecord, picture: PictureRecord) -> dict[str, str]:
+    return _cache_headers(services, _etag(picture)) | {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'inline; filename="{_filename(record, picture)}"',
+    }
+
+
+def _filename(record: JobRecord, picture: PictureRecord) -> str:
+    """From the prompt and the seed, in characters that any system takes."""
+    words = NOT_IN_A_NAME.sub("-", record.request.prompt.lower()[:MOST_NAME]).strip("-")
+    return f"{words or 'picture'}-{picture.seed}.{record.request.format}"

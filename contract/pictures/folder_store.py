@@ -42,10 +42,24 @@ class FolderStore:
         return digest
 
     def renew(self, digests: Sequence[str]) -> None:
+        self.keep(digests)
+
+    def keep(self, digests: Sequence[str]) -> bool:
+        found = 0
         try:
             for digest in digests:
                 with suppress(FileNotFoundError):
                     os.utime(self._path(digest))
+                    found += 1
+        except OSError as error:
+            raise StoreUnavailable("The folder of the pictures cannot be written to.") from error
+        return found == len(digests)
+
+    def delete(self, digests: Sequence[str]) -> None:
+        try:
+            for digest in digests:
+                self._path(digest).unlink(missing_ok=True)
+            self._root.stat()  # or what is not mounted would count as removed
         except OSError as error:
             raise StoreUnavailable("The folder of the pictures cannot be written to.") from error
 

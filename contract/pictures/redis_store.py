@@ -24,10 +24,17 @@ class RedisStore:
         return digest
 
     def renew(self, digests: Sequence[str]) -> None:
+        self.keep(digests)
+
+    def keep(self, digests: Sequence[str]) -> bool:
         with self._connection.pipeline(transaction=False) as pipeline:
             for digest in digests:
                 pipeline.expire(_key(digest), self._ttl_s)
-            pipeline.execute()
+            return all(pipeline.execute())
+
+    def delete(self, digests: Sequence[str]) -> None:
+        if digests:
+            self._connection.delete(*map(_key, digests))
 
     def get(self, digest: str) -> bytes | None:
         return verified(cast("bytes | None", self._connection.get(_key(digest))), digest)
@@ -46,9 +53,13 @@ class OtherRedisStore(RedisStore):
         with _unavailable():
             return super().put(content)
 
-    def renew(self, digests: Sequence[str]) -> None:
+    def keep(self, digests: Sequence[str]) -> bool:
         with _unavailable():
-            super().renew(digests)
+            return super().keep(digests)
+
+    def delete(self, digests: Sequence[str]) -> None:
+        with _unavailable():
+            super().delete(digests)
 
     def get(self, digest: str) -> bytes | None:
         with _unavailable():

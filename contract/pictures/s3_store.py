@@ -46,11 +46,32 @@ class S3Store:
     def renew(self, digests: Sequence[str]) -> None:
         """Nothing to do: the bucket's rule counts from the put."""
 
+    def keep(self, digests: Sequence[str]) -> bool:
+        """Looks only."""
+        try:
+            for digest in digests:
+                self._bucket.head(digest)
+        except (BaseError, OSError, ValueError) as error:
+            if _is_missing(error):
+                return False
+            raise StoreUnavailable("The bucket of the pictures cannot be read.") from error
+        return True
+
+    def delete(self, digests: Sequence[str]) -> None:
+        try:
+            for digest in digests:
+                self._bucket.delete(digest)
+        except (BaseError, OSError, ValueError) as error:
+            if not _is_missing(error):
+                raise StoreUnavailable(
+                    "The bucket of the pictures cannot be written to."
+                ) from error
+
     def get(self, digest: str) -> bytes | None:
         try:
             content = bytes(self._bucket.get(digest).bytes())
         except (BaseError, OSError, ValueError) as error:
-            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+            if _is_missing(error):
                 return None
             raise StoreUnavailable("The bucket of the pictures cannot be read.") from error
         return verified(content, digest)
@@ -60,3 +81,8 @@ class S3Store:
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether it is the picture that is not there, and not its bucket."""
+    return isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error)

@@ -27,6 +27,14 @@ class PictureStore(Protocol):
         are gone are left out. S3 counts from the put alone."""
         ...
 
+    def keep(self, digests: Sequence[str]) -> bool:
+        """Begins the TTL of these anew, as `renew` does, and says whether all of them are here."""
+        ...
+
+    def delete(self, digests: Sequence[str]) -> None:
+        """Removes these, as far as they are here."""
+        ...
+
     def get(self, digest: str) -> bytes | None:
         """The bytes, whole; None where they have expired or are not what the digest says."""
         ...

@@ -44,9 +44,16 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
         "steps": 30,
         "sampler": "dpmpp_2m_karras",
         "images": 1,
+        "priority": "normal",
+        "previews": 0,
         "model": "tiny",
         "width": 64,
         "height": 64,
+        "resized_width": None,
+        "resized_height": None,
+        "format": "png",
+        "quality": None,
+        "metadata": True,
     }
     held = take(jobs, "gpu-1")
     assert held is not None
@@ -202,6 +209,29 @@ async def test_size_that_the_model_cannot_draw_is_refused_with_what_it_can(
     assert all(word in problem["detail"] for word in ("16", "32", "128"))
 
 
+async def test_a_size_is_fitted_to_the_model_where_that_is_asked_for(
+    client: httpx.AsyncClient, model: str
+) -> None:
+    fields = {"prompt": "a", "width": 512, "height": 256, "size_policy": "fit"}
+    job = (await client.post("/generate", json=fields)).json()
+    request = job["request"]
+    assert (request["width"], request["height"]) == (128, 64)
+    assert (request["resized_width"], request["resized_height"]) == (512, 256)
+    (warning,) = job["warnings"]
+    assert "512x256" in warning
+    assert "128x64" in warning
+
+
+async def test_pictures_are_silent_where_a_setting_or_the_request_says_so(
+    settings: AppSettings, model: str
+) -> None:
+    async with serving(settings.model_copy(update={"metadata": False})) as client:
+        asked = [{}, {"metadata": True}, {"metadata": False}]
+        answers = [await client.post("/generate", json={"prompt": "a"} | each) for each in asked]
+    told = [answer.json()["request"]["metadata"] for answer in answers]
+    assert told == [False, True, False]
+
+
 async def test_without_a_model_ever_announced_it_is_503(client: httpx.AsyncClient) -> None:
     response = await client.post("/generate", json={"prompt": "a"})
     assert (response.status_code, response.json()["code"]) == (503, "no_model")
@@ -300,7 +330,7 @@ async def test_a_worker_without_a_speed_of_its_own_counts_as_the_others(
     assert polled.json() == accepted.json()
 
 
-async def test_a_job_that_does_not_wait_has_no_estimate(
+async def test_a_job_that_has_just_begun_has_no_estimate(
     client: httpx.AsyncClient, connection: Redis, jobs: Queue
 ) -> None:
     announce(connection, worker_card(row_steps_per_s=30.0), model_card())

@@ -228,12 +228,15 @@ class LossyLine:
                 threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
-        """Asks and answers take turns, as a client without pipelining across answers has it."""
+        """Asks and answers take turns, as a client without pipelining across answers has it; an ask
+        may come in pieces."""
+        pushes = False
         with client, socket.create_connection(self._target) as server, suppress(OSError):
             while not self._is_down and (asked := client.recv(1 << 20)):
                 server.sendall(asked)
                 answer = server.recv(1 << 20)
-                if self._armed and b"RPUSH" in asked:
+                pushes = pushes or b"RPUSH" in asked
+                if self._armed and pushes and b"EXEC" in asked:
                     self._armed, self._is_down = False, self._stays_down
                     return
                 client.sendall(answer)

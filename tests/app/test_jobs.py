@@ -1,18 +1,21 @@
 import time
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+from anyio import to_thread
 from redis import Redis
 from rq import Queue
 from rq.job import Job
 
+from app.settings import AppSettings
 from contract.claims import take
-from contract.endings import commit, fail
+from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
-from contract.events import write_progress
 from contract.identity import new_job_id
-from tests.app.conftest import WORKER, develop
+from contract.progress import JobProgress, write_progress
+from tests.app.conftest import WORKER, develop, serving
 from tests.contract.samples import TTL_S, job_result
 
 pytestmark = pytest.mark.anyio
@@ -32,11 +35,14 @@ async def test_a_running_job_shows_its_progress(
     client: httpx.AsyncClient, connection: Redis, jobs: Queue
 ) -> None:
     job_id = await accepted(client, steps=30)
-    take(jobs, WORKER)
+    held = take(jobs, WORKER)
+    assert held is not None
     for step in range(31):
-        write_progress(connection, {job_id: step / 30})
+        told = JobProgress.of(step / 30, steps=30, left_s=30.0 - step)
+        write_progress(connection, {(job_id, held.execution.id): told})
         job = (await client.get(f"/jobs/{job_id}")).json()
         assert job["progress"] == {"step": step, "steps": 30}
+        assert job["estimated_s"] == 30.0 - step
     assert (job["state"], job["worker"], job["queue_position"]) == ("running", WORKER, None)
     assert job["started_at"] is not None
 
@@ -48,6 +54,70 @@ async def test_poll_says_when_to_ask_again_until_the_end(
     assert int((await client.get(f"/jobs/{job_id}")).headers["retry-after"]) > 0
     develop(jobs)
     assert "retry-after" not in (await client.get(f"/jobs/{job_id}")).headers
+
+
+@pytest.mark.parametrize(("left_s", "advice"), [(None, "1"), (0.0, "1"), (3.2, "4"), (600.0, "10")])
+async def test_poll_advice_follows_the_estimate(
+    client: httpx.AsyncClient,
+    connection: Redis,
+    jobs: Queue,
+    left_s: float | None,
+    advice: str,
+) -> None:
+    job_id = await accepted(client)
+    held = take(jobs, WORKER)
+    assert held is not None
+    write_progress(connection, {(job_id, held.execution.id): JobProgress(0.5, 15, left_s)})
+    assert (await client.get(f"/jobs/{job_id}")).headers["retry-after"] == advice
+
+
+async def test_a_poll_that_waits_is_answered_at_the_end(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    job_id = await accepted(client)
+    answers: list[httpx.Response] = []
+
+    async def poll() -> None:
+        answers.append(await client.get(f"/jobs/{job_id}", params={"wait": 999_999}))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(poll)
+        assert await to_thread.run_sync(develop, jobs) is not None
+    assert (answers[0].status_code, answers[0].json()["state"]) == (200, "succeeded")
+    assert "retry-after" not in answers[0].headers
+
+
+async def test_a_poll_that_waits_in_vain_is_answered_all_the_same(
+    settings: AppSettings, jobs: Queue
+) -> None:
+    async with serving(settings.model_copy(update={"max_wait_s": 0})) as client:
+        job_id = await accepted(client)
+        response = await client.get(f"/jobs/{job_id}", params={"wait": 10})
+    assert (response.status_code, response.json()["state"]) == (200, "queued")
+    assert int(response.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("wait", ["-1", "soon", "1.5", ""])
+async def test_a_poll_that_waits_for_what_is_no_time_is_refused(
+    client: httpx.AsyncClient, model: str, wait: str
+) -> None:
+    job_id = await accepted(client)
+    response = await client.get(f"/jobs/{job_id}", params={"wait": wait})
+    assert (response.status_code, response.json()["field"]) == (422, "wait")
+
+
+async def test_timings_are_told_as_far_as_they_are_known(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    job_id = await accepted(client)
+    assert (await client.get(f"/jobs/{job_id}")).json()["timings"] is None
+    take(jobs, WORKER)
+    running = (await client.get(f"/jobs/{job_id}")).json()["timings"]
+    assert running["queue_s"] >= 0
+    assert running["denoise_s"] is running["total_s"] is None
+    cancel(connection, job_id)
+    cancelled = (await client.get(f"/jobs/{job_id}")).json()["timings"]
+    assert cancelled["total_s"] >= cancelled["queue_s"] == running["queue_s"]
 
 
 async def test_a_finished_job_lists_its_pictures(client: httpx.AsyncClient, jobs: Queue) -> None:
@@ -96,10 +166,21 @@ async def test_a_running_job_is_cancelled(client: httpx.AsyncClient, jobs: Queue
     assert response.json()["links"]["cancel"] is None
 
 
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_a_job_is_cancelled_by_its_own_route_too(
+    client: httpx.AsyncClient, jobs: Queue, is_running: bool
+) -> None:
+    job_id = await accepted(client)
+    if is_running:
+        take(jobs, WORKER)
+    response = await client.post(f"/jobs/{job_id}/cancel")
+    assert (response.status_code, response.json()["state"]) == (200, "cancelled")
+
+
 async def test_what_has_ended_cannot_be_cancelled(client: httpx.AsyncClient, jobs: Queue) -> None:
     job_id = await accepted(client)
     develop(jobs)
-    response = await client.delete(f"/jobs/{job_id}")
+    response = await client.post(f"/jobs/{job_id}/cancel")
     assert (response.status_code, response.json()["code"]) == (409, "job_ended")
     assert (await client.get(f"/jobs/{job_id}")).json()["state"] == "succeeded"
 

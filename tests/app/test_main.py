@@ -50,3 +50,19 @@ def test_a_wrong_setting_is_named_as_the_environment_spells_it() -> None:
         load_settings(AppSettings, max_queue=0)
     with pytest.raises(BadSetting, match="REDIS_URL"):
         load_settings(AppSettings, redis_url="http://127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "darkroom.example"])
+def test_no_other_address_is_listened_on_unless_somebody_says_who_may_ask(
+    settings: AppSettings, host: str
+) -> None:
+    with pytest.raises(BadSetting, match="DARKROOM_KEYS"):
+        serve(settings.model_copy(update={"host": host}))
+    for keys in ("required", "off"):
+        settings.model_copy(update={"host": host, "keys": keys}).require_keys_or_loopback()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_on_loopback_everybody_may_ask(settings: AppSettings, host: str) -> None:
+    settings.model_copy(update={"host": host}).require_keys_or_loopback()
+    assert not settings.needs_keys

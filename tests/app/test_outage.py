@@ -74,6 +74,7 @@ async def refused_everywhere(client: httpx.AsyncClient) -> None:
         ("POST", "/generate"),
         ("GET", job),
         ("DELETE", job),
+        ("GET", f"{job}/events"),
         ("GET", f"{job}/images/0"),
         ("GET", "/models"),
         ("GET", "/readyz"),

@@ -58,6 +58,105 @@ async def test_a_picture_that_the_caller_has_is_not_sent_again(
     assert response.status_code == 200
 
 
+async def test_a_part_of_a_tag_is_no_tag(client: httpx.AsyncClient, jobs: Queue) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    etag = (await client.get(f"{url}/images/0")).headers["etag"]
+    for other in (f'"x{etag[1:]}', etag.strip('"'), f'"a{etag}b"', ""):
+        response = await client.get(f"{url}/images/0", headers={"If-None-Match": other})
+        assert response.status_code == 200, other
+
+
+@pytest.mark.parametrize(
+    ("wanted", "part", "content_range"),
+    [
+        ("bytes=0-3", PNG[:4], f"bytes 0-3/{len(PNG)}"),
+        ("bytes=4-", PNG[4:], f"bytes 4-{len(PNG) - 1}/{len(PNG)}"),
+        ("Bytes = -5", PNG[-5:], f"bytes {len(PNG) - 5}-{len(PNG) - 1}/{len(PNG)}"),
+        ("bytes=-9999", PNG, f"bytes 0-{len(PNG) - 1}/{len(PNG)}"),
+        ("bytes=2-9999", PNG[2:], f"bytes 2-{len(PNG) - 1}/{len(PNG)}"),
+    ],
+)
+async def test_a_part_of_a_picture_comes_alone(
+    client: httpx.AsyncClient, jobs: Queue, wanted: str, part: bytes, content_range: str
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    response = await client.get(f"{url}/images/0", headers={"Range": wanted})
+    assert (response.status_code, response.content) == (206, part)
+    assert response.headers["content-range"] == content_range
+    assert response.headers["content-length"] == str(len(part))
+    assert response.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Range": "bytes=0-1,3-4"},
+        {"Range": "bytes=3-1"},
+        {"Range": "bytes=-"},
+        {"Range": "lines=0-1"},
+        {"Range": "bytes=0-" + "9" * 5000},
+        {"Range": "bytes=0-1", "If-Range": '"another"'},
+        {"Range": "bytes=0-1", "If-Range": "Sat, 29 Oct 2026 19:43:31 GMT"},
+    ],
+)
+async def test_without_a_part_that_is_understood_all_of_it_comes(
+    client: httpx.AsyncClient, jobs: Queue, headers: dict[str, str]
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    response = await client.get(f"{url}/images/0", headers=headers)
+    assert (response.status_code, response.content) == (200, PNG)
+    assert response.headers["accept-ranges"] == "bytes"
+
+
+async def test_a_part_goes_on_with_what_was_fetched_before(
+    client: httpx.AsyncClient, jobs: Queue
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    etag = (await client.get(f"{url}/images/0")).headers["etag"]
+    headers = {"Range": "bytes=5-", "If-Range": etag}
+    assert (await client.get(f"{url}/images/0", headers=headers)).status_code == 206
+    weak = headers | {"If-Range": f"W/{etag}"}
+    assert (await client.get(f"{url}/images/0", headers=weak)).status_code == 200
+    held = headers | {"If-None-Match": etag}
+    assert (await client.get(f"{url}/images/0", headers=held)).status_code == 304
+
+
+@pytest.mark.parametrize("wanted", [f"bytes={len(PNG)}-", "bytes=-0", "bytes=999999-"])
+async def test_a_part_beyond_the_end_is_416(
+    client: httpx.AsyncClient, jobs: Queue, wanted: str
+) -> None:
+    url = await accepted(client)
+    develop(jobs)
+    response = await client.get(f"{url}/images/0", headers={"Range": wanted})
+    assert (response.status_code, response.json()["code"]) == (416, "range_not_satisfiable")
+    assert response.headers["content-range"] == f"bytes */{len(PNG)}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "media_type"),
+    [
+        ({"prompt": 'A "red" äpple\r\n/../x'}, "a-red-pple-x-7.png", "image/png"),
+        ({"prompt": "赤い", "format": "jpeg"}, "picture-7.jpeg", "image/jpeg"),
+        ({"prompt": "a" * 99, "format": "webp"}, f"{'a' * 40}-7.webp", "image/webp"),
+    ],
+)
+async def test_a_picture_has_a_name_and_a_type(
+    client: httpx.AsyncClient, jobs: Queue, fields: dict[str, str], name: str, media_type: str
+) -> None:
+    job = (await client.post("/generate", json=fields)).json()
+    develop(jobs)
+    response = await client.get(f"/jobs/{job['id']}/images/0")
+    assert response.headers["content-disposition"] == f'inline; filename="{name}"'
+    assert response.headers["content-type"] == media_type
+    (image,) = (await client.get(f"/jobs/{job['id']}")).json()["images"]
+    assert image["media_type"] == media_type
+
+
 async def test_a_picture_that_is_not_ready_is_409(client: httpx.AsyncClient, jobs: Queue) -> None:
     url = await accepted(client)
     queued = await client.get(f"{url}/images/0")

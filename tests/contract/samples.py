@@ -10,6 +10,7 @@ from contract.workers import ModelCard, SamplerCard, WorkerCard
 
 MODEL = "tiny"
 TTL_S = 600
+FINGERPRINT = "0123456789abcdef" * 4
 
 
 def job_request(**fields: Any) -> JobRequest:
@@ -31,6 +32,7 @@ def model_card(model: str = MODEL, **fields: Any) -> ModelCard:
         "side_multiple": 16,
         "token_limit": 77,
         "prediction_type": "epsilon",
+        "fingerprint": FINGERPRINT,
         "samplers": samplers,
         "seen_at": time.time(),
     }
@@ -59,4 +61,5 @@ def job_result(*digests: str) -> JobResult:
         timings=Timings(
             queue_s=0.1, join_s=0.1, denoise_s=1.0, decode_s=0.1, encode_s=0.1, total_s=1.4
         ),
+        model_fingerprint=FINGERPRINT,
     )

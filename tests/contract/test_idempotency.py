@@ -38,6 +38,15 @@ def test_the_key_stands_with_the_job_and_expires(connection: Redis, jobs: Queue)
     assert b"key" not in key.removeprefix(b"darkroom:idempotency:")
 
 
+def test_each_caller_has_keys_of_its_own(connection: Redis, jobs: Queue) -> None:
+    request = GenerateRequest(prompt="a")
+    tickets = [Ticket.of("key", request, owner) for owner in ("", "one", "other")]
+    ids = [identity.new_job_id() for _ in tickets]
+    for job_id, each in zip(ids, tickets, strict=True):
+        assert queue.enqueue(jobs, job_id, job_request(), TTL_S, ticket=each) is not None
+    assert [find(connection, each) for each in tickets] == ids
+
+
 def test_a_key_makes_one_job(jobs: Queue) -> None:
     first, second = identity.new_job_id(), identity.new_job_id()
     assert queue.enqueue(jobs, first, job_request(), TTL_S, ticket=ticket()) is not None

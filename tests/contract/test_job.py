@@ -6,8 +6,8 @@ from contract import identity
 from contract.claims import take
 from contract.endings import cancel, commit, fail
 from contract.errors import EngineFault
-from contract.events import progress_key, write_progress
 from contract.job import JobRecord, JobState, ended_among, read_job
+from contract.progress import JobProgress, progress_key, write_progress
 from tests.contract.conftest import Ask
 from tests.contract.samples import job_request, job_result
 
@@ -32,12 +32,13 @@ def test_a_queued_job_has_a_place_and_no_start(connection: Redis, ask: Ask) -> N
 
 def test_a_running_job_has_a_worker_and_progress(connection: Redis, jobs: Queue, ask: Ask) -> None:
     job_id = ask()
-    take(jobs, "gpu-1")
+    held = take(jobs, "gpu-1")
+    assert held is not None
     assert read(connection, job_id).progress == 0.0
-    write_progress(connection, {job_id: 0.25})
+    write_progress(connection, {(job_id, held.execution.id): JobProgress(0.25, 7, left_s=3.5)})
     record = read(connection, job_id)
     assert (record.state, record.worker) == (JobState.RUNNING, "gpu-1")
-    assert (record.progress, record.queue_position) == (0.25, None)
+    assert (record.progress, record.left_s, record.queue_position) == (0.25, 3.5, None)
     assert record.started_at is not None
     assert connection.ttl(progress_key(job_id)) > 0
 

@@ -12,12 +12,20 @@ from tests.contract.samples import TTL_S, job_request
 
 def test_place_in_the_queue_counts_from_one(jobs: Queue) -> None:
     ids = [identity.new_job_id() for _ in range(3)]
-    places = [queue.enqueue(jobs, job_id, job_request(), TTL_S) for job_id in ids]
-    assert [place.position for place in places if place is not None] == [1, 2, 3]
+    entries = [queue.enqueue(jobs, job_id, job_request(), TTL_S) for job_id in ids]
+    assert [entry.standing.position for entry in entries if entry is not None] == [1, 2, 3]
     found = [queue.standing(jobs, job_id) for job_id in ids]
     assert [place.position for place in found if place is not None] == [1, 2, 3]
     assert queue.standing(jobs, identity.new_job_id()) is None
     assert queue.depth(jobs) == 3
+
+
+def test_many_places_are_found_with_one_look(jobs: Queue, ask: Ask) -> None:
+    ids = [ask(steps=n) for n in range(1, 6)]
+    wanted = [ids[1], ids[4], identity.new_job_id()]
+    found = queue.standings(jobs, wanted)
+    assert found == {job_id: queue.standing(jobs, job_id) for job_id in (ids[1], ids[4])}
+    assert found[ids[4]].position == 5
 
 
 def test_rq_finds_the_job_with_a_function_by_name(connection: Redis, jobs: Queue, ask: Ask) -> None:

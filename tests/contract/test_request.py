@@ -52,8 +52,10 @@ def faults(**fields: Any) -> list[Any]:
         ("images", 11),
         ("model", ""),
         ("model", "a\0b"),
-        ("previews", 1),
-        ("priority", "high"),
+        ("previews", -1),
+        ("previews", 11),
+        ("priority", "urgent"),
+        ("priority", None),
     ],
 )
 def test_wrong_value_is_refused_by_the_name_of_its_field(field: str, value: object) -> None:

@@ -8,27 +8,33 @@ from redis import Redis
 from rq import Queue
 
 from contract import (
-    backlog,
     checkpoints,
+    deletion,
     endings,
-    events,
+    finished,
     idempotency,
     identity,
+    previews,
+    progress,
     queue,
+    reuse,
+    turns,
     workers,
 )
 from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.claims import requeue
 from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
-from contract.events import write_progress
 from contract.idempotency import Ticket
+from contract.job import read_job
 from contract.pictures.redis_store import RedisStore
+from contract.previews import JobPreview, write_preview
+from contract.progress import JobProgress, write_progress
 from contract.request import GenerateRequest
 from contract.sweep import sweep
 from contract.workers import announce
 from tests.contract.records import WORKER, taken
-from tests.contract.samples import job_request, job_result, model_card, worker_card
+from tests.contract.samples import FINGERPRINT, job_request, job_result, model_card, worker_card
 from tests.waiting import until
 
 TTL_S = 1
@@ -45,10 +51,11 @@ WARM_UP = 50
 
 @pytest.fixture(autouse=True)
 def _short_ttls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "KEPT_S", TTL_S)
     monkeypatch.setattr(checkpoints, "TTL_S", TTL_S)
-    monkeypatch.setattr(events, "PROGRESS_TTL_S", TTL_S)
+    monkeypatch.setattr(progress, "PROGRESS_TTL_S", TTL_S)
+    monkeypatch.setattr(previews, "PREVIEWS_TTL_S", TTL_S)
     monkeypatch.setattr(idempotency, "KEPT_S", TTL_S)
+    monkeypatch.setattr(turns, "KEPT_S", TTL_S)
     monkeypatch.setattr(endings, "WORKER_TTL_S", TTL_S)
     monkeypatch.setattr(workers, "WORKER_TTL_S", TTL_S)
 
@@ -61,8 +68,8 @@ def png(n: int) -> bytes:
 
 
 def live(jobs: Queue, store: RedisStore, n: int) -> None:
-    """The life of one job: one in ten each is cancelled while it waits or runs, fails, or changes
-    its worker; the others succeed at once."""
+    """The life of one job: one in ten each is cancelled while it waits or runs, fails, changes its
+    worker, is deleted, or answers another; the others succeed at once."""
     connection, job_id = jobs.connection, identity.new_job_id()
     ticket = Ticket.of(str(n), GenerateRequest(prompt="a red circle"))
     queue.enqueue(jobs, job_id, job_request(seed=n), TTL_S, wait_s=60.0, ticket=ticket)
@@ -70,8 +77,10 @@ def live(jobs: Queue, store: RedisStore, n: int) -> None:
     if fate == 0:
         return cancel(connection, job_id)
     held = taken(jobs)
-    write_progress(connection, {job_id: 0.5})
-    write_checkpoints(connection, {(job_id, held.execution.id): JobCheckpoint(4, {0: LATENTS})})
+    execution_id = held.execution.id
+    write_progress(connection, {(job_id, execution_id): JobProgress.of(0.5, steps=30)})
+    write_preview(connection, job_id, execution_id, JobPreview(0, 0, 15, 8, 8, png(n)))
+    write_checkpoints(connection, {(job_id, execution_id): JobCheckpoint(4, {0: LATENTS})})
     if fate == 1:
         return cancel(connection, job_id)
     if fate == 2:
@@ -79,7 +88,16 @@ def live(jobs: Queue, store: RedisStore, n: int) -> None:
     if fate == 3:
         requeue([held])
         held = taken(jobs)
-    return commit(held, job_result(store.put(png(n))))
+    commit(held, job_result(store.put(png(n))))
+    record = read_job(connection, job_id)
+    assert record is not None
+    if fate == 4:
+        deletion.finish(connection, deletion.begin(connection, record), TTL_S)
+    if fate == 5:
+        found = finished.find(connection, "", record.request, FINGERPRINT)
+        assert found is not None
+        assert reuse.answer(jobs, identity.new_job_id(), record.request, found, TTL_S) is not None
+    return None
 
 
 def run(jobs: Queue, count: int) -> None:

@@ -18,3 +18,18 @@ def test_on_a_gpu_only_the_worker_differs_and_reserves_one() -> None:
     assert gpu["worker"]["build"]["args"].keys() == plain["worker"]["build"]["args"].keys()
     (device,) = gpu["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+
+
+def test_the_api_is_open_to_this_host_alone_where_it_asks_for_no_keys() -> None:
+    """In its container it listens on every address."""
+    api = services("docker-compose.yml")["api"]
+    assert api["environment"]["DARKROOM_KEYS"] == "${DARKROOM_KEYS:-off}"
+    assert all(port.startswith("127.0.0.1:") for port in api["ports"])
+
+
+def test_what_delivers_webhooks_is_asked_for_and_set_as_the_api_is() -> None:
+    plain = services("docker-compose.yml")
+    api, webhooks = plain["api"]["environment"], plain["webhooks"]["environment"]
+    shared = {name: value for name, value in api.items() if name != "DARKROOM_KEYS"}
+    assert plain["webhooks"]["profiles"] == ["webhooks"]
+    assert {name: webhooks[name] for name in shared} == shared

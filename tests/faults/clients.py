@@ -65,7 +65,11 @@ class Clients:
                     self.done += 1
 
     def _ask(self, http: httpx.Client, answer: Answer, is_impatient: bool) -> None:
-        headers = {"Idempotency-Key": str(uuid4()), "Prefer": f"wait={WAIT_S}"}
+        headers = {
+            "Idempotency-Key": str(uuid4()),
+            "Prefer": f"wait={WAIT_S}",
+            "Cache-Control": "no-cache",  # equal requests are to be work, each of them
+        }
         patience = {"timeout": IMPATIENT_S} if is_impatient else {}
         while not self._stopped.is_set():
             try:

@@ -135,7 +135,8 @@ async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 async def post(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     with anyio.fail_after(IN_TIME_S):
-        return await client.post("/generate", json=LONG | fields)
+        headers = {"Cache-Control": "no-cache"}  # each is to be work
+        return await client.post("/generate", json=LONG | fields, headers=headers)
 
 
 async def accepted(client: httpx.AsyncClient, jobs: int, **fields: Any) -> list[str]:

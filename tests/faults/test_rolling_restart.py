@@ -75,7 +75,7 @@ class Callers:
         body = {"prompt": "a red circle", "steps": STEPS, "sampler": "euler", "seed": seed}
         with httpx.Client(base_url=self._url, timeout=LIMIT_S) as client:
             while not self._stop.is_set():
-                answer = client.post("/generate", json=body)
+                answer = client.post("/generate", json=body, headers={"Cache-Control": "no-cache"})
                 call = Call(answer.raise_for_status().json()["id"])
                 self.calls.append(call)
                 while not self._look(client, call).is_final:

@@ -109,8 +109,8 @@ def test_a_job_whose_table_is_still_being_read_says_nothing_of_how_far_it_is(
     worker, thawed = slow
     ask(steps=2)
     worker._intake.accept(taken(worker))
-    assert worker._intake.shares() == {}
+    assert worker._intake.progress(None) == {}
     thawed.set()
     worker._intake.join_ready(LIMIT_S)
-    assert list(worker._intake.shares().values()) == [0.0]
+    assert [told.share for told in worker._intake.progress(None).values()] == [0.0]
     worker._publisher.close()

@@ -7,8 +7,10 @@ import pytest
 from redis import Redis
 from rq.job import Job
 
+from contract import deletion, finished
 from contract.job import JobState, read_job
 from contract.pictures.redis_store import RedisStore
+from contract.workers import ModelCard
 from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
 from worker.batch_worker import BatchWorker
@@ -58,7 +60,7 @@ def test_pictures_that_may_have_expired_before_the_last_one_are_stored_again(
     make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
 ) -> None:
     worker = make_worker()
-    worker._publisher._lifetime_s = 0.0  # so that any pause is a long one
+    worker._publisher._lifetime_s = 0  # so that any pause is a long one
     storeroom = worker._publisher._storeroom
     put = storeroom.put
 
@@ -77,3 +79,36 @@ def test_pictures_that_may_have_expired_before_the_last_one_are_stored_again(
     assert record.result is not None
     store = RedisStore(connection, 600)
     assert all(store.get(image.sha256) for image in record.result.images)
+
+
+def test_a_finished_job_says_of_which_model_it_is_and_answers_an_equal_one(
+    worker: BatchWorker, ask: Ask, connection: Redis, card: ModelCard
+) -> None:
+    record = job_in(connection, ask(images=2, steps=2, format="webp", quality=80))
+    assert record.result is not None
+    assert record.result.model_fingerprint == card.fingerprint != ""
+    found = finished.find(connection, "", record.request, card.fingerprint)
+    assert found is not None
+    assert found.result == record.result
+    for digest in record.result.digests:
+        assert connection.smembers(f"darkroom:holders:{digest}") == {record.id.encode()}
+    content = RedisStore(connection, 600).get(record.result.digests[0])
+    assert content is not None
+    assert content[8:12] == b"WEBP"
+
+
+def test_a_picture_that_is_being_deleted_is_put_anew(
+    worker: BatchWorker, ask: Ask, connection: Redis
+) -> None:
+    """The store would lose it otherwise, after the job has ended with it."""
+    store = RedisStore(connection, 600)
+    first = job_in(connection, ask(steps=2))
+    begun = deletion.begin(connection, first)
+    job_id = ask(steps=2)
+    until(lambda: worker._publisher.behind == 1)
+    store.delete(begun.pictures)
+    deletion.finish(connection, begun, 600)
+    second = job_in(connection, job_id)
+    assert second.result is not None
+    assert second.result.digests == list(begun.pictures)
+    assert store.get(second.result.digests[0]) is not None

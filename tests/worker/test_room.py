@@ -40,3 +40,19 @@ def test_only_so_many_sizes_take_turns() -> None:
         place.fill((8, 8 + extra), 1)
     assert not place.fits((16, 8), 1)
     assert place.fits((8, 8), 1)
+
+
+def test_others_make_way_for_urgent_jobs_but_urgent_ones_do_not() -> None:
+    place = room(rows=8)
+    place.fill(NATIVE, 8)
+    assert not place.fits(NATIVE, 2)
+    assert place.fits(NATIVE, 2, is_urgent=True)
+    place.fill(NATIVE, 8, is_urgent=True)
+    assert not place.fits(NATIVE, 2, is_urgent=True)
+
+
+def test_an_urgent_job_comes_whatever_sizes_take_turns() -> None:
+    place = room()
+    for extra in range(MOST_SHAPES):
+        place.fill((8, 8 + extra), 2)
+    assert place.fits((16, 8), 1, is_urgent=True)

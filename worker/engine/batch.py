@@ -16,6 +16,7 @@ from worker.engine.conditioning import Conditioning
 from worker.engine.guidance import guide
 from worker.engine.model import Model, Shape
 from worker.engine.picture import Picture
+from worker.engine.preview import preview_steps
 from worker.engine.sampler import HISTORY
 
 TIMESTEP, INPUT_SCALE = 0, 1
@@ -37,9 +38,15 @@ class Row:
     generator: torch.Generator
     program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
     latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
-    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining
+    outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, likewise
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
+    shown_at: tuple[int, ...] = ()  # model evaluations after which it is shown
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether somebody wants to see it after the last step."""
+        return self.step in self.shown_at
 
     @property
     def is_done(self) -> bool:
@@ -49,6 +56,11 @@ class Row:
     def end(self) -> Checkpoint:
         """Where the picture is once it is done; no step comes that would want the outputs."""
         return _checkpoint(self, self.latents.cpu(), self.latents[:0].cpu())
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where the picture is that is in no batch."""
+        return _checkpoint(self, self.latents.cpu(), self.outputs.cpu())
 
     @property
     def draws(self) -> bool:
@@ -72,6 +84,7 @@ def make_row(
         latents=_whole(state.latents).to(model.device),
         outputs=_whole(state.outputs).to(model.device),
         step=state.step,
+        shown_at=preview_steps(picture.previews, len(picture.table)),
     )
 
 
@@ -109,6 +122,7 @@ class Batch:
         cells = (model.latent_channels, *shape)
         self._latents = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
         self._outputs = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
+        self._inputs = self._latents[:, 0]  # of the last U-Net call
 
     @property
     def width(self) -> int:
@@ -121,6 +135,11 @@ class Batch:
         outputs = torch.cat([self._outputs, *(row.outputs[None] for row in new)])
         self._lay_out([*self.rows, *new], latents, outputs)
 
+    def last_call(self, pictures: list[int]) -> tuple[Tensor, Tensor]:
+        """What the U-Net saw of these pictures in the last step and what it said, guided; each
+        [pictures, channels, h, w]. Holds until the rows change."""
+        return self._inputs[pictures], self._outputs[pictures, 0]
+
     def checkpoints(self) -> dict[Hashable, Checkpoint]:
         """Where each picture is; one copy from the device for all of them."""
         latents, outputs = self._latents.cpu(), self._outputs.cpu()
@@ -130,11 +149,11 @@ class Batch:
         }
 
     def leave(self, keys: set[Hashable]) -> list[Row]:
-        """Takes out the pictures named, done or not; their rows come back with their latents."""
+        """Takes out the pictures named, done or not; their rows come back with their tensors."""
         left = []
         for i, row in enumerate(self.rows):
             if row.picture.key in keys:
-                row.latents = self._latents[i]
+                row.latents, row.outputs = self._latents[i], self._outputs[i]
                 left.append(row)
         if left:
             stay = [i for i, row in enumerate(self.rows) if row.picture.key not in keys]
@@ -182,6 +201,7 @@ class Batch:
             after += _column(current, NOISE) * fresh
         self._latents = torch.cat([after[:, None], self._latents[:, :-1]], dim=1)
         self._cursor = self._cursor + 1
+        self._inputs = scaled
         for row in self.rows:
             row.step += 1
         self.stepped_at = time.perf_counter()

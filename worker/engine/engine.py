@@ -3,6 +3,8 @@
 import time
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator
+from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -16,7 +18,8 @@ from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.decode import decode
 from worker.engine.model import Model, Shape
-from worker.engine.picture import Developed, Picture, Spoiled, StepReport
+from worker.engine.picture import Developed, Picture, Preview, Spoiled, StepReport
+from worker.engine.preview import Previewer
 
 MOST_DECODED = 8
 """Pictures per VAE call: a decoder holds far more memory per picture than the U-Net."""
@@ -34,13 +37,25 @@ class Engine:
         self.prompts = PromptEncoder(model, prompt_cache)
         self._waiting: dict[Shape, deque[Picture]] = {}
         self._batches: dict[Shape, Batch] = {}
+        self._paused: dict[Shape, deque[Row]] = {}
+        """Those that have made way for urgent ones, the longest here first."""
         self._arrived_done: list[Row] = []
         """Resumed after their last step; they leave in the step in which they come."""
         self._spoiled: list[Spoiled] = []
 
+    @cached_property
+    def previewer(self) -> Previewer:
+        """Fitted at its first use, which `worker/start.py` does not leave to a picture."""
+        return Previewer.fit(self.model)
+
+    @property
+    def width(self) -> int:
+        """Rows of the U-Net calls that take every running picture one step further."""
+        return sum(batch.width for batch in self._batches.values())
+
     @property
     def is_idle(self) -> bool:
-        return not self._waiting and not self._batches and not self._spoiled
+        return not (self._waiting or self._batches or self._paused or self._spoiled)
 
     @property
     def load(self) -> float:
@@ -53,7 +68,8 @@ class Engine:
         return self.load < self.budget.native_rows
 
     def add(self, picture: Picture) -> None:
-        """The picture joins between two of the coming steps, in the order of its arrival.
+        """The picture joins between two of the coming steps, in the order of its arrival; an urgent
+        one before all others.
 
         Raises:
             ValueError: one of this key is here already, and nobody could tell the two apart.
@@ -61,28 +77,33 @@ class Engine:
         if any(picture.key == each.key for each in self._pictures()):
             raise ValueError(f"{picture.key} is being developed already")
         shape = self.model.shape(picture.width, picture.height)
-        self._waiting.setdefault(shape, deque()).append(picture)
+        queue = self._waiting.setdefault(shape, deque())
+        place = sum(each.is_urgent for each in queue) if picture.is_urgent else len(queue)
+        queue.insert(place, picture)
 
     def remove(self, keys: Collection[Hashable]) -> None:
         """Drops pictures, waiting or running; their neighbours do not notice."""
         gone = set(keys)
         for shape, queue in self._waiting.items():
             self._waiting[shape] = deque(picture for picture in queue if picture.key not in gone)
+        for shape, rows in self._paused.items():
+            self._paused[shape] = deque(row for row in rows if row.picture.key not in gone)
         for batch in self._batches.values():
             batch.leave(gone)
         self._forget_empty()
 
     def progress(self) -> dict[Hashable, float]:
-        """How far each running picture is, from 0 to 1."""
+        """How far each picture is that has begun, from 0 to 1."""
         return {row.picture.key: row.step / len(row.picture.table) for row in self._rows()}
 
     def checkpoints(self) -> dict[Hashable, Checkpoint]:
-        """Where each running picture is, to be resumed here or elsewhere."""
-        return {
+        """Where each picture is that has begun, to be resumed here or elsewhere."""
+        running = {
             key: checkpoint
             for batch in self._batches.values()
             for key, checkpoint in batch.checkpoints().items()
         }
+        return running | {row.picture.key: row.checkpoint for row in self._paused_rows()}
 
     def step(self) -> StepReport:
         """One denoising step of one shape; what is finished comes back.
@@ -99,12 +120,14 @@ class Engine:
         batch = self._batches[shape]
         rows = batch.width
         failures = batch.step()
+        previews = self._show(batch, failures.keys())
         done = self._leave(batch, failures)
         denoised = time.perf_counter()
         developed += self._retire(done, denoised)
         return StepReport(
             developed=tuple(developed),
             spoiled=self._take_spoiled(),
+            previews=previews,
             joined=joined,
             rows=rows,
             step_s=denoised - began,
@@ -112,24 +135,48 @@ class Engine:
         )
 
     def _admit(self) -> int:
-        """New pictures join, up to the row budget of their shape."""
+        """Pictures join, up to the row budget of their shape."""
         joined = 0
-        for shape, queue in self._waiting.items():
+        for shape in dict.fromkeys((*self._waiting, *self._paused)):
             batch = self._batches.setdefault(shape, Batch(self.model, shape))
-            new: list[Row] = []
-            room = self.budget.rows(shape) - batch.width
-            while queue and queue[0].rows <= room:
-                row = self._prepare(queue.popleft())
-                if row is None:
-                    continue
-                if row.is_done:
-                    self._arrived_done.append(row)
-                else:
-                    new.append(row)
-                    room -= row.picture.rows
+            self._make_way(shape, batch)
+            arrived = list(self._arrivals(shape, self.budget.rows(shape) - batch.width))
+            self._arrived_done += [row for row in arrived if row.is_done]
+            new = [row for row in arrived if not row.is_done]
+            if any(row.picture.is_urgent for row in new):
+                batch.stepped_at = 0.0  # it is the next shape's turn
             joined += self._join(batch, new)
         self._forget_empty()
         return joined
+
+    def _make_way(self, shape: Shape, batch: Batch) -> None:
+        """Where urgent pictures find no room, the last that came pause until there is some."""
+        urgent = takewhile(lambda picture: picture.is_urgent, self._waiting.get(shape, ()))
+        missing = sum(picture.rows for picture in urgent)
+        missing -= self.budget.rows(shape) - batch.width
+        others = [row for row in batch.rows if not row.picture.is_urgent]
+        giving: set[Hashable] = set()
+        for row in sorted(others, key=_joined_at, reverse=True):
+            if missing <= 0:
+                break
+            giving.add(row.picture.key)
+            missing -= row.picture.rows
+        if giving:
+            rows = [*self._paused.get(shape, ()), *batch.leave(giving)]
+            self._paused[shape] = deque(sorted(rows, key=_joined_at))
+
+    def _arrivals(self, shape: Shape, room: int) -> Iterator[Row]:
+        """Urgent ones first, then those that had paused, then the others as they came."""
+        queue = self._waiting.get(shape, deque())
+        paused = self._paused.get(shape, deque())
+        while queue or paused:
+            is_back = bool(paused) and not (queue and queue[0].is_urgent)
+            if (paused[0].picture if is_back else queue[0]).rows > room:
+                return
+            row = paused.popleft() if is_back else self._prepare(queue.popleft())
+            if row is not None:
+                room -= 0 if row.is_done else row.picture.rows
+                yield row
 
     def _join(self, batch: Batch, new: list[Row]) -> int:
         """How many could join; the device has no room for the others, which fail."""
@@ -159,6 +206,28 @@ class Engine:
     def _next_shape(self) -> Shape | None:
         """Shapes take turns: the one that has waited longest."""
         return min(self._batches, key=lambda shape: self._batches[shape].stepped_at, default=None)
+
+    def _show(self, batch: Batch, failed: Collection[Hashable]) -> tuple[Preview, ...]:
+        """Previews of those pictures that somebody wants to see now. No picture fails for one."""
+        due = [i for i, row in enumerate(batch.rows) if row.is_shown]
+        due = [i for i in due if batch.rows[i].picture.key not in failed]
+        if not due:
+            return ()
+        rows = [batch.rows[i] for i in due]
+        timesteps = [float(row.picture.table.timesteps[row.step - 1]) for row in rows]
+        try:
+            pixels = self.previewer.show(*batch.last_call(due), timesteps)
+        except Exception:  # no memory for it, most likely
+            return ()
+        return tuple(
+            Preview(
+                key=row.picture.key,
+                index=row.shown_at.index(row.step),
+                share=row.step / len(row.picture.table),
+                pixels=shown,
+            )
+            for row, shown in zip(rows, pixels, strict=True)
+        )
 
     def _leave(self, batch: Batch, failures: dict[Hashable, GenerationError]) -> list[Row]:
         """Takes out the pictures that failed and those that are done; the latter come back."""
@@ -205,13 +274,19 @@ class Engine:
     def _forget_empty(self) -> None:
         self._waiting = {shape: queue for shape, queue in self._waiting.items() if queue}
         self._batches = {shape: batch for shape, batch in self._batches.items() if batch.rows}
+        self._paused = {shape: rows for shape, rows in self._paused.items() if rows}
 
     def _take_spoiled(self) -> tuple[Spoiled, ...]:
         taken, self._spoiled = tuple(self._spoiled), []
         return taken
 
     def _rows(self) -> list[Row]:
-        return [row for batch in self._batches.values() for row in batch.rows]
+        """Of the pictures that have begun."""
+        running = (row for batch in self._batches.values() for row in batch.rows)
+        return [*running, *self._paused_rows()]
+
+    def _paused_rows(self) -> list[Row]:
+        return [row for rows in self._paused.values() for row in rows]
 
     def _pictures(self) -> Iterator[Picture]:
         """All that are here, waiting or running."""
@@ -223,6 +298,10 @@ class Engine:
     def _cost(self, picture: Picture) -> float:
         shape = self.model.shape(picture.width, picture.height)
         return picture.rows * self.budget.cost(shape)
+
+
+def _joined_at(row: Row) -> float:
+    return row.joined_at
 
 
 def _warnings(row: Row) -> tuple[str, ...]:

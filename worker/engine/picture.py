@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from contract.errors import GenerationError
 from contract.rows import rows_of as rows_of
@@ -25,6 +26,8 @@ class Picture:
     height: int  # pixels
     table: SamplerTable
     start: Checkpoint | None = None  # where it goes on; from noise if None
+    is_urgent: bool = False  # joins at the next step, and others make way
+    previews: int = 0  # how often it is shown on its way
 
     @property
     def is_guided(self) -> bool:
@@ -56,12 +59,23 @@ class Spoiled:
     error: GenerationError
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """What a picture will look like, as far as can be told at one of its steps."""
+
+    key: Hashable
+    index: int  # among the previews of the picture, from 0
+    share: float  # how far the picture is, from 0 to 1
+    pixels: Tensor  # [h, w, 3] uint8 RGB of latent space, on the device
+
+
 @dataclass(frozen=True, slots=True)
 class StepReport:
     """What one `Engine.step` did; `rows` is 0 where there was nothing to do."""
 
     developed: tuple[Developed, ...] = ()
     spoiled: tuple[Spoiled, ...] = ()
+    previews: tuple[Preview, ...] = ()
     joined: int = 0  # pictures
     rows: int = 0  # rows of the U-Net call
     step_s: float = 0.0  # denoising, decode apart

@@ -28,3 +28,15 @@ def test_a_sweep_leaves_what_is_young(store: PictureStore) -> None:
     store.sweep()
     store.sweep()
     assert store.get(digest) == b"a"
+
+
+def test_what_is_deleted_is_gone_and_may_come_again(store: PictureStore) -> None:
+    first, other = store.put(PICTURE), store.put(b"a")
+    assert store.keep([first, other])
+    store.delete([first, "0" * 64])
+    assert store.get(first) is None
+    assert store.get(other) == b"a"
+    assert not store.keep([first, other])
+    assert store.keep([])
+    store.delete([])
+    assert store.get(store.put(PICTURE)) == PICTURE

@@ -1,0 +1,72 @@
+"""Who asks: every request but those for health comes with a key, where keys are required."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from app.services import Served
+from contract.errors import NotAuthenticated
+from contract.keys import ApiKey, KeyLimits
+
+NO_LIMITS = KeyLimits(priority="high")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`key` is None where keys are off."""
+
+    key: ApiKey | None = None
+
+    @property
+    def owner(self) -> str:
+        """What stands with the caller's jobs; empty where keys are off."""
+        return self.key.id if self.key is not None else ""
+
+    @property
+    def limits(self) -> KeyLimits:
+        return self.key.limits if self.key is not None else NO_LIMITS
+
+
+async def authenticate(
+    services: Served,
+    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Caller:
+    """
+    Raises:
+        NotAuthenticated: no key is named, or none that is known.
+        RedisUnavailable: nobody knows the keys.
+    """
+    if not services.settings.needs_keys:
+        return Caller()
+    candidates = read_authorization(authorization or "")
+    if not candidates:
+        raise NotAuthenticated("Send an API key: `Authorization: Bearer KEY`.")
+    for text in candidates:
+        key = await services.keyring.find(text)
+        if key is not None:
+            return Caller(key)
+    raise NotAuthenticated("There is no such API key, or it was revoked.")
+
+
+Asker = Annotated[Caller, Depends(authenticate)]
+
+
+def read_authorization(value: str) -> list[str]:
+    """What may be a key in the header: that of Bearer, or the password or the user of Basic. Empty
+    where there is nothing, as in an empty header or a bare `Basic`: some clients send these when
+    they have no key."""
+    scheme, _, credentials = value.strip().partition(" ")
+    credentials = credentials.strip()
+    if scheme.lower() == "bearer":
+        return [credentials] if credentials else []
+    if scheme.lower() != "basic":
+        return []
+    try:
+        text = base64.b64decode(credentials, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return []
+    user, _, password = text.partition(":")
+    return [each for each in (password, user) if each]

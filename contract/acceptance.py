@@ -1,0 +1,247 @@
+"""Whether a job may wait and where, judged in the transaction that lets it.
+
+RQ's own code writes the records of the job, and this script comes after it in the same transaction:
+what may not be, it takes away again. So a request is one round trip, nobody ever sees a job that
+was refused, and no two requests take the same last place.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.job import Job
+
+from contract import backlog, idempotency, rates, turns
+from contract.backlog import WORK_FIELD, Standing
+from contract.errors import QueueFull, RateLimited, TooManyQueued, TooMuchWaiting
+from contract.events import events_key
+from contract.idempotency import Ticket
+from contract.quotas import NO_QUOTAS, WINDOW_S, Quota, Quotas
+from contract.request import JobRequest
+from contract.transactions import OWNER_FIELD
+from contract.turns import PRIORITY_FIELD
+
+QUEUED_TTL_S = 24 * 3600
+
+FULL_RETRY_S = 10
+
+# Which of the owner's jobs wait is only looked at where it seems to be too many of them: a stock
+# worker that takes one tells nobody.
+_ACCEPT = (
+    backlog.FUNCTIONS
+    + turns.FUNCTIONS
+    + f"""
+local list, order, job, events, ticket, queued, before, now = unpack(KEYS)
+local id, terms = ARGV[1], cjson.decode(ARGV[2])
+
+local function answer(verdict, fields)
+    fields.verdict = verdict
+    if terms.per_minute then fields.window = counted(before, now) end
+    return cjson.encode(fields)
+end
+
+local function refuse(verdict, fields)
+    redis.call('LREM', list, -1, id)
+    redis.call('DEL', job, events)
+    return answer(verdict, fields)
+end
+
+local function queued_now()
+    local count = redis.call('SCARD', queued)
+    if count < terms.queued then return count end
+    for _, each in ipairs(redis.call('SMEMBERS', queued)) do
+        local key = '{Job.redis_job_namespace_prefix}' .. each
+        if redis.pcall('HGET', key, 'status') ~= 'queued' then redis.call('SREM', queued, each) end
+    end
+    return redis.call('SCARD', queued)
+end
+
+if terms.ticket and redis.call('EXISTS', ticket) == 1 then return refuse('known', {{}}) end
+local depth = redis.call('LLEN', list) - 1
+if terms.most_waiting and depth >= terms.most_waiting then return refuse('full', {{}}) end
+if terms.most_work then
+    local work = work_of(list, depth)
+    if work and work >= terms.most_work then return refuse('long', {{work = work}}) end
+end
+local count = terms.queued and queued_now()
+if count and count >= terms.queued then return refuse('queued', {{queued = count}}) end
+if terms.per_minute and not acquire({{before, now}}, {{terms.per_minute, {WINDOW_S}, 1}}) then
+    return refuse('rate', {{queued = count}})
+end
+
+if terms.ticket then redis.call('SET', ticket, terms.ticket, 'EX', terms.ticket_ttl) end
+if count then
+    redis.call('SADD', queued, id)
+    redis.call('EXPIRE', queued, {QUEUED_TTL_S})
+    count = count + 1
+end
+enter(list, order, id, terms)
+local position = redis.call('LPOS', list, id, 'RANK', -1) + 1
+return answer('accepted', {{position = position, work = work_of(list, position), queued = count}})
+"""
+)
+
+_COUNT = (
+    rates.FUNCTIONS
+    + f"""
+local before, now = unpack(KEYS)
+local is_within = acquire({{before, now}}, {{tonumber(ARGV[1]), {WINDOW_S}, 1}})
+return cjson.encode({{is_within = is_within and true or false, window = counted(before, now)}})
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a job is accepted; None is no bound."""
+
+    owner: str = ""  # id of the key that asks; empty where keys are off
+    weight: int = 1  # how many turns it gets where others get one
+    queued: int | None = None  # jobs of the owner that wait
+    per_minute: int | None = None  # jobs of the owner
+    most_waiting: int | None = None  # jobs, for the model
+    most_waiting_s: float | None = None  # of work, for the model
+    row_steps_per_s: float | None = None  # the speed of its workers; None where it is not known
+
+    @property
+    def most_work(self) -> float | None:
+        """Row-steps."""
+        if self.most_waiting_s is None or self.row_steps_per_s is None:
+            return None
+        return self.most_waiting_s * self.row_steps_per_s
+
+
+NO_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job that was accepted."""
+
+    standing: Standing
+    quotas: Quotas
+
+
+def note_terms(pipeline: Pipeline, job: Job, request: JobRequest, owner: str) -> None:
+    """Fields of ours in the job's record; part of the transaction."""
+    fields: dict[Any, Any] = {WORK_FIELD: request.row_steps, PRIORITY_FIELD: request.priority}
+    if owner:
+        fields[OWNER_FIELD] = owner
+    pipeline.hset(job.key, mapping=fields)
+
+
+def note_left(pipeline: Pipeline, queue_name: str, job_id: str, owner: str) -> None:
+    """Notes that a job waits no more; part of the transaction that moves it."""
+    turns.note_gone(pipeline, queue_name, job_id)
+    if owner:
+        pipeline.srem(rates.queued_key(owner), job_id)
+
+
+def judge(
+    pipeline: Pipeline,
+    queue: Queue,
+    job: Job,
+    request: JobRequest,
+    terms: Terms,
+    ticket: Ticket | None,
+) -> None:
+    """The job is there after it, or all of it is gone; `read_verdict` reads its answer."""
+    keys = (
+        queue.key,
+        turns.order_key(queue.name),
+        job.key,
+        events_key(job.id),
+        ticket.redis_key if ticket is not None else "",
+        rates.queued_key(terms.owner),
+        *rates.window_keys(terms.owner),
+    )
+    told: dict[str, Any] = {
+        "owner": terms.owner,
+        "priority": request.priority,
+        "cost": turns.cost_of(request, terms.weight),
+        "kept_s": turns.KEPT_S,
+        "most_waiting": terms.most_waiting,
+        "most_work": terms.most_work,
+        "queued": terms.queued,
+        "per_minute": terms.per_minute,
+    }
+    if ticket is not None:
+        told |= {"ticket": ticket.entry(job.id), "ticket_ttl": idempotency.KEPT_S}
+    known = {name: value for name, value in told.items() if value is not None}
+    script = _ACCEPT if terms.per_minute is None else rates.FUNCTIONS + _ACCEPT
+    pipeline.eval(script, len(keys), *keys, job.id, json.dumps(known))
+
+
+def read_verdict(answer: Any, terms: Terms) -> Entry | None:
+    """None where the ticket had made a job already.
+
+    Raises:
+        QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the job is not there.
+    """
+    told = json.loads(answer)
+    found = _quotas(told, terms)
+    match told["verdict"]:
+        case "known":
+            return None
+        case "full":
+            raise QueueFull(
+                f"{terms.most_waiting} jobs wait for this model already.",
+                retry_after_s=FULL_RETRY_S,
+            )
+        case "long":
+            raise _too_much_waiting(told["work"], terms)
+        case "queued":
+            raise TooManyQueued(f"{terms.queued} jobs of this key wait already.", quotas=found)
+        case "rate":
+            raise _rate_limited(terms, found)
+    return Entry(Standing(told["position"], told.get("work")), found)
+
+
+def count(connection: Redis, terms: Terms) -> Quotas:
+    """Counts a job that need not wait: it is one of those of a minute all the same.
+
+    Raises:
+        RateLimited: the owner has asked for too many.
+    """
+    if terms.per_minute is None:
+        return NO_QUOTAS
+    keys = rates.window_keys(terms.owner)
+    answer: Any = connection.eval(_COUNT, len(keys), *keys, terms.per_minute)
+    told = json.loads(answer)
+    found = _quotas(told, terms)
+    if not told["is_within"]:
+        raise _rate_limited(terms, found)
+    return found
+
+
+def _rate_limited(terms: Terms, found: Quotas) -> RateLimited:
+    assert found.per_minute is not None
+    return RateLimited(
+        f"This key may ask for {terms.per_minute} jobs a minute.",
+        retry_after_s=max(1, found.per_minute.reset_s or 0),
+        quotas=found,
+    )
+
+
+def _too_much_waiting(work: float, terms: Terms) -> TooMuchWaiting:
+    assert terms.most_waiting_s is not None
+    assert terms.row_steps_per_s is not None
+    seconds = work / terms.row_steps_per_s
+    return TooMuchWaiting(
+        f"About {seconds:.0f} s of work wait for this model; at most "
+        f"{terms.most_waiting_s:g} s may.",
+        retry_after_s=max(1, math.ceil(seconds - terms.most_waiting_s)),
+    )
+
+
+def _quotas(told: dict[str, Any], terms: Terms) -> Quotas:
+    per_minute = queued = None
+    if terms.per_minute is not None:
+        per_minute = rates.per_minute_quota(terms.per_minute, told["window"])
+    if terms.queued is not None and "queued" in told:
+        queued = Quota(terms.queued, max(0, terms.queued - told["queued"]))
+    return Quotas(per_minute, queued)

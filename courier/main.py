@@ -1,0 +1,34 @@
+"""The courier process."""
+
+import logging
+
+import redis
+
+from contract.connections import connect
+from contract.errors import BadSetting
+from contract.webhooks import webhook_queue
+from courier.courier_worker import CourierWorker
+from courier.settings import CourierSettings
+
+logger = logging.getLogger(__name__)
+
+
+def run_courier(settings: CourierSettings) -> None:
+    """Delivers webhooks until a signal asks for the end.
+
+    Raises:
+        BadSetting: there is no secret to sign with, or no Redis.
+    """
+    if not settings.signing_keys:
+        raise BadSetting("DARKROOM_WEBHOOK_SECRET: webhooks are signed, so it must be set.")
+    connection = connect(settings.redis_url, timeout_s=CourierWorker.connection_timeout)
+    try:
+        connection.ping()
+    except redis.RedisError as error:
+        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+    try:
+        worker = CourierWorker(webhook_queue(connection), settings.webhook_threads)
+        logger.info("%s delivers webhooks", worker.name)
+        worker.work()
+    finally:
+        connection.close()
