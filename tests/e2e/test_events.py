@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 STEPS, PREVIEWS = 20, 4
-LIKE = 0.8  # correlation of the last preview with the picture
+LIKE = 0.75  # correlation of the last preview with the picture
 Event = tuple[str, dict[str, Any]]
 
 
