@@ -13,18 +13,15 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import anyio
-import redis.asyncio
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from app.backend import Backend
+from app.channel import RECONNECT_S, Channel
 from contract import queue
 from contract.backlog import Standing
 from contract.errors import ServiceError
@@ -38,7 +35,6 @@ LOOK_AGAIN_S = 1.0
 QUIET_S = 5.0
 """A job without news for so long is looked at: a stock `rq worker` tells nothing of it."""
 
-RECONNECT_S = 0.5
 MOST_AT_ONCE = 100  # jobs in one call
 
 EVENT_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
@@ -174,24 +170,15 @@ class Newsroom:
 
     def __init__(self, redis_url: str, backend: Backend):
         self._backend = backend
-        self._client = redis.asyncio.Redis.from_url(
-            redis_url, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
-        )
+        self._channel = Channel(redis_url, NEWS_CHANNEL, self._hear)
         self._topics: dict[str, _Topic] = {}
         self._stale: set[str] = set()
         """Topics that may have news."""
         self._is_stale = asyncio.Event()
         self._is_leaving = False
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        # anyio cancels until it is heard: redis-py swallows a cancel that meets its handshake.
-        async with self._client, anyio.create_task_group() as group:
-            group.start_soon(self._listen)
-            group.start_soon(self._read)
-            group.start_soon(self._look)
-            yield
-            group.cancel_scope.cancel()
+    def listening(self) -> AbstractAsyncContextManager[None]:
+        return self._channel.heard(self._read, self._look)
 
     async def follow(self, record: JobRecord, last_id: str | None = None) -> AsyncIterator[Update]:
         """What happens to a job, to the end that it comes to, or until `release`.
@@ -235,17 +222,6 @@ class Newsroom:
         """Has these topics read on."""
         self._stale.update(job_ids)
         self._is_stale.set()
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                async with self._client.pubsub() as subscription:
-                    await subscription.subscribe(NEWS_CHANNEL)
-                    async for message in subscription.listen():
-                        self._hear(message)
-            except (RedisError, OSError) as error:
-                logger.debug("no news of jobs: %s", error)
-            await asyncio.sleep(RECONNECT_S)
 
     def _hear(self, message: dict[str, object]) -> None:
         if message["type"] == "subscribe":  # what was told before went past us

@@ -2,16 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
-import anyio
-import redis.asyncio
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from app.backend import Backend
+from app.channel import Channel
 from contract.errors import RedisUnavailable
 from contract.events import ENDED_CHANNEL
 from contract.job import JobRecord, ended_among, read_job
@@ -19,8 +15,6 @@ from contract.job import JobRecord, ended_among, read_job
 LOOK_AGAIN_S = 1.0
 """A stock `rq worker` publishes nothing, and news may be lost: the record is the truth. One look
 serves all who wait."""
-
-RECONNECT_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +24,12 @@ class Endings:
 
     def __init__(self, redis_url: str, backend: Backend):
         self._backend = backend
-        self._client = redis.asyncio.Redis.from_url(
-            redis_url, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
-        )
+        self._channel = Channel(redis_url, ENDED_CHANNEL, self._hear)
         self._waiting: dict[str, set[asyncio.Event]] = {}  # by job: a request sent again waits too
         self._is_leaving = False
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        # anyio cancels until it is heard: redis-py swallows a cancel that meets its handshake.
-        async with self._client, anyio.create_task_group() as group:
-            group.start_soon(self._listen)
-            group.start_soon(self._look)
-            yield
-            group.cancel_scope.cancel()
+    def listening(self) -> AbstractAsyncContextManager[None]:
+        return self._channel.heard(self._look)
 
     async def wait(self, record: JobRecord, seconds: float) -> JobRecord:
         """The record of an accepted job once it has ended, or as it is after `seconds` or at
@@ -74,17 +60,6 @@ class Endings:
             return await self._backend.call(read_job, known.id) or known
         except RedisUnavailable:
             return known
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                async with self._client.pubsub() as subscription:
-                    await subscription.subscribe(ENDED_CHANNEL)
-                    async for message in subscription.listen():
-                        self._hear(message)
-            except (RedisError, OSError) as error:
-                logger.debug("no news of jobs: %s", error)
-            await asyncio.sleep(RECONNECT_S)
 
     async def _look(self) -> None:
         while True:
