@@ -18,14 +18,12 @@ from rq.job import Job
 from contract import backlog, idempotency, rates, turns
 from contract.backlog import WORK_FIELD, Standing
 from contract.errors import QueueFull, RateLimited, TooManyQueued, TooMuchWaiting
-from contract.events import events_key
+from contract.events import OPEN_TTL_S, events_key
 from contract.idempotency import Ticket
 from contract.quotas import NO_QUOTAS, WINDOW_S, Quota, Quotas
 from contract.request import JobRequest
 from contract.transactions import OWNER_FIELD
 from contract.turns import PRIORITY_FIELD
-
-QUEUED_TTL_S = 24 * 3600
 
 FULL_RETRY_S = 10
 
@@ -76,7 +74,7 @@ end
 if terms.ticket then redis.call('SET', ticket, terms.ticket, 'EX', terms.ticket_ttl) end
 if count then
     redis.call('SADD', queued, id)
-    redis.call('EXPIRE', queued, {QUEUED_TTL_S})
+    redis.call('EXPIRE', queued, {OPEN_TTL_S})
     count = count + 1
 end
 enter(list, order, id, terms)

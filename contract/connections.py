@@ -10,7 +10,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ClusterDownError, ExecAbortError
 from redis.retry import Retry
 
-from contract.errors import QueueFull, RedisUnavailable, ServiceError
+from contract.errors import BadSetting, QueueFull, RedisUnavailable, ServiceError
 
 _BACKOFF = EqualJitterBackoff(cap=2.0, base=0.1)
 
@@ -31,6 +31,18 @@ def connect(url: str, *, timeout_s: float) -> redis.Redis:
     pool = client.connection_pool
     pool.connection_class = _leaving_replicas(pool.connection_class)
     return client
+
+
+def require_redis(client: redis.Redis) -> None:
+    """For a process that has nothing to do without it.
+
+    Raises:
+        BadSetting: no Redis answers.
+    """
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
 
 
 def _leaving_replicas(kind: type[AbstractConnection]) -> type[AbstractConnection]:

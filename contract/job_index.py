@@ -16,9 +16,7 @@ from redis.client import Pipeline
 from rq.job import Job
 from rq.utils import as_text
 
-OPEN_TTL_S = 24 * 3600
-"""How long a job is listed that has not ended, from when it was accepted or taken last; its history
-is kept as long."""
+from contract.events import OPEN_TTL_S
 
 MOST_TRIMMED = 100  # ids at each move
 
@@ -59,8 +57,8 @@ ALWAYS = Span()
 
 
 def note(pipeline: Pipeline, owner: str, job_id: str, ttl_s: int = OPEN_TTL_S) -> None:
-    """Lists the job for so long from now on; part of the transaction that moves it, after the job's
-    record is written."""
+    """Lists the job for so long from now on, and one that has not ended as long as its history is
+    kept; part of the transaction that moves it, after the job's record is written."""
     _evaluate(pipeline, owner, job_id, ttl_s * 1000)
 
 

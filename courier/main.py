@@ -2,9 +2,7 @@
 
 import logging
 
-import redis
-
-from contract.connections import connect
+from contract.connections import connect, require_redis
 from contract.errors import BadSetting
 from contract.webhooks import webhook_queue
 from courier.courier_worker import CourierWorker
@@ -22,10 +20,7 @@ def run_courier(settings: CourierSettings) -> None:
     if not settings.signing_keys:
         raise BadSetting("DARKROOM_WEBHOOK_SECRET: webhooks are signed, so it must be set.")
     connection = connect(settings.redis_url, timeout_s=CourierWorker.connection_timeout)
-    try:
-        connection.ping()
-    except redis.RedisError as error:
-        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+    require_redis(connection)
     try:
         worker = CourierWorker(webhook_queue(connection), settings.webhook_threads)
         logger.info("%s delivers webhooks", worker.name)

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 from pydantic import ValidationError
 from redis import Redis
 
-from contract.connections import connect
-from contract.errors import BadKey, BadSetting
+from contract.connections import connect, require_redis
+from contract.errors import BadKey
 from contract.keys import ApiKey, KeyLimits, add_key, known_keys, revoke_key
 from contract.settings import CommonSettings, load_settings
 
@@ -69,8 +68,5 @@ def _redis() -> Redis:
         BadSetting: no Redis answers there.
     """
     connection = connect(load_settings(CommonSettings).redis_url, timeout_s=TIMEOUT_S)
-    try:
-        connection.ping()
-    except redis.RedisError as error:
-        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+    require_redis(connection)
     return connection

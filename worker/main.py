@@ -3,10 +3,7 @@
 import logging
 import sys
 
-import redis
-
-from contract.connections import connect
-from contract.errors import BadSetting
+from contract.connections import connect, require_redis
 from contract.queue import model_queue
 from contract.request import GenerateRequest
 from worker.announcement import model_card, worker_card
@@ -31,10 +28,7 @@ def run_worker(settings: WorkerSettings) -> None:
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
-    try:
-        connection.ping()
-    except redis.RedisError as error:
-        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+    require_redis(connection)
     engine = start_engine(settings)
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)

@@ -11,8 +11,9 @@ from contract.acceptance import Terms
 from contract.claims import take
 from contract.endings import cancel, commit, fail
 from contract.errors import NotFinite
+from contract.events import OPEN_TTL_S
 from contract.job import JobState
-from contract.job_index import OPEN_TTL_S, Span, listed
+from contract.job_index import Span, listed
 from contract.job_list import Wanted, list_jobs
 from tests.contract.records import WORKER, taken
 from tests.contract.samples import TTL_S, job_request, job_result
