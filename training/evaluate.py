@@ -7,13 +7,16 @@ pictures of `python -m training data`.
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor
 
 from training import data
 from training.card import write_card
@@ -100,9 +103,11 @@ def evaluate(
         clip_top1=_retrieval(recipe, pictures, models),
         first_labels=score(judge, first, drawn_first),
         many_labels=score(judge, many, drawn_many),
-        true_first_labels=_true_score(judge, first, known, pictures),
-        true_many_labels=_true_score(judge, many, known, pictures),
-        rebuilt_first_labels=_rebuilt_score(gallery, judge, first, known, pictures),
+        true_first_labels=_true_score(judge, first, known, lambda rows: pictures.pixels[rows]),
+        true_many_labels=_true_score(judge, many, known, lambda rows: pictures.pixels[rows]),
+        rebuilt_first_labels=_true_score(
+            judge, first, known, lambda rows: _rebuilt(gallery.pipeline.vae, pictures.batch(rows))
+        ),
         nearest_rms=float(np.median(found.distances)),
         known_rms=float(np.median([_apart(style, row) for row in range(0, len(style), 8)])),
         seconds=on_cpu.seconds("red apple", THREADS),
@@ -113,25 +118,21 @@ def evaluate(
 
 
 def _true_score(
-    judge: Clip, labels: Sequence[str], known: Mapping[str, int], pictures: PictureSet
-) -> Score:
-    """What the judge says of true pictures: more cannot be asked of drawn ones."""
-    shown = [label for label in labels if label in known]
-    return score(judge, shown, pictures.pixels[[known[label] for label in shown]])
-
-
-def _rebuilt_score(
-    gallery: Gallery,
     judge: Clip,
     labels: Sequence[str],
     known: Mapping[str, int],
-    pictures: PictureSet,
+    show: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
 ) -> Score:
-    """What it says of their reconstructions: a U-Net that knew all of them by heart had no more."""
+    """What the judge says of true pictures, or of what became of them: more cannot be asked of
+    drawn ones."""
     shown = [label for label in labels if label in known]
-    vae = gallery.pipeline.vae
-    true = pictures.batch(np.array([known[label] for label in shown], dtype=np.int64))
-    return score(judge, shown, to_uint8(decode(vae, encode(vae, true))))
+    rows = np.array([known[label] for label in shown], dtype=np.int64)
+    return score(judge, shown, show(rows))
+
+
+def _rebuilt(vae: AutoencoderKL, true: Tensor) -> NDArray[np.uint8]:
+    """Through the autoencoder: a U-Net that knew all pictures by heart would draw no better."""
+    return to_uint8(decode(vae, encode(vae, true)))
 
 
 def some_labels(labels: Sequence[str], count: int) -> list[str]:
@@ -146,7 +147,7 @@ def _reconstruction(
     """PSNR of the shipped autoencoder on concepts that it never saw: mean, worst tenth; in dB."""
     vae = load_vae(models / "starter" / "vae", choose_device())
     true = pictures.batch(np.flatnonzero(data.held_out(pictures, recipe.data)))
-    made, before = to_uint8(decode(vae, encode(vae, true))), to_uint8(true)
+    made, before = _rebuilt(vae, true), to_uint8(true)
     shown = np.linspace(0, len(made) - 1, 32).astype(int)
     pairs = np.stack([before[shown], made[shown]], axis=1)
     save_sheet(sheets / "reconstructions.png", pairs.reshape(-1, *pairs.shape[2:]), 8)

@@ -67,10 +67,14 @@ def tune_decoder(shop: Workshop) -> bool:
     pictures, vae = shop.pictures(), load_vae(shop.parts / "vae", shop.device)
     is_held_out = data.held_out(pictures, shop.recipe.data)
     stage = DecoderStage("decoder", recipe, pictures, is_held_out, vae)
-    ending = _train(shop, stage, recipe.vae.optimisation, mark)
-    if ending.is_finished:
-        _publish(folder, "decoder", mark, ending, lambda to: parts.save_half(stage.model, to))
-    return ending.is_finished
+    return _train_part(
+        shop,
+        stage,
+        folder,
+        recipe.vae.optimisation,
+        mark,
+        lambda to: parts.save_half(stage.model, to),
+    )
 
 
 def _train_vae(shop: Workshop, name: str, recipe: VaeRecipe) -> bool:
@@ -107,10 +111,9 @@ def _train_clip(shop: Workshop, name: str, recipe: ClipRecipe, folder: Path) -> 
     tokenizer, pictures = load_tokenizer(shop.parts / "tokenizer"), shop.pictures()
     torch.manual_seed(stage_seed(shop.seed, name))
     stage = ClipStage(name, recipe, pictures, tokenizer, shop.device)
-    ending = _train(shop, stage, recipe.optimisation, mark)
-    if ending.is_finished:
-        _publish(folder, name, mark, ending, lambda to: save_clip(stage.model, to))
-    return ending.is_finished
+    return _train_part(
+        shop, stage, folder, recipe.optimisation, mark, lambda to: save_clip(stage.model, to)
+    )
 
 
 def train_unet(shop: Workshop) -> bool:
@@ -118,10 +121,7 @@ def train_unet(shop: Workshop) -> bool:
     if parts.finished(folder, mark):
         return _say("unet: done before.")
     stage = _unet_stage(shop, "unet", shop.recipe.unet)
-    ending = _train(shop, stage, shop.recipe.unet.optimisation, mark)
-    if ending.is_finished:
-        _publish(folder, "unet", mark, ending, stage.save)
-    return ending.is_finished
+    return _train_part(shop, stage, folder, shop.recipe.unet.optimisation, mark, stage.save)
 
 
 def refine_unet(shop: Workshop) -> bool:
@@ -136,10 +136,7 @@ def refine_unet(shop: Workshop) -> bool:
     )
     stage.go_on_from(shop.parts / "unet")
     stage.favour(first_labels(), recipe.favoured)
-    ending = _train(shop, stage, recipe.optimisation, mark)
-    if ending.is_finished:
-        _publish(folder, "refined", mark, ending, stage.save)
-    return ending.is_finished
+    return _train_part(shop, stage, folder, recipe.optimisation, mark, stage.save)
 
 
 def _unet_stage(shop: Workshop, name: str, recipe: UnetRecipe) -> UnetStage:
@@ -214,6 +211,21 @@ def _train(shop: Workshop, stage: Stage, optimisation: Optimisation, mark: str) 
             f"{optimisation.steps}, and the same command goes on from there."
         )
     return ending
+
+
+def _train_part(
+    shop: Workshop,
+    stage: Stage,
+    folder: Path,
+    optimisation: Optimisation,
+    mark: str,
+    fill: Callable[[Path], None],
+) -> bool:
+    """Whether it is finished, and so in its folder."""
+    ending = _train(shop, stage, optimisation, mark)
+    if ending.is_finished:
+        _publish(folder, stage.name, mark, ending, fill)
+    return ending.is_finished
 
 
 def _publish(

@@ -198,7 +198,7 @@ class DecoderStage(VaeStage):
         finished: AutoencoderKL,
     ) -> None:
         super().__init__(name, recipe.vae, pictures, is_held_out, finished.device)
-        self.model = finished
+        self.model = finished.requires_grad_(False)
         self._learning = nn.ModuleList([finished.post_quant_conv, finished.decoder])
         self._learning.requires_grad_(True)
         favoured = np.intersect1d(self.seen, pictures.rows(recipe.favoured_style))
@@ -206,14 +206,6 @@ class DecoderStage(VaeStage):
 
     def trained(self) -> list[Trained]:
         return [Trained(self._learning)]
-
-    def loss(self, draw: Draw) -> Loss:
-        true = self._batch(draw)
-        with torch.no_grad():
-            posterior = self.model.encode(true).latent_dist
-        noise = draw.normal(*posterior.mean.shape).to(self.device)
-        made = self.model.decode(posterior.mean + posterior.std * noise).sample
-        return self._compare(made.float(), true, posterior.mean.float(), posterior.logvar.float())
 
 
 @torch.no_grad()
