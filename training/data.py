@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ class PictureSet:
     def rows(self, style: str) -> NDArray[np.int64]:
         """The pictures of one style."""
         return np.flatnonzero(self.style_of == self.styles.index(style))
+
+    def of_labels(self, labels: Collection[str]) -> NDArray[np.bool_]:
+        """[pictures]: whether a picture shows one of these."""
+        named = np.array([concept.label in labels for concept in self.concepts])
+        shown: NDArray[np.bool_] = named[self.concept_of]
+        return shown
 
 
 def held_out(pictures: PictureSet, recipe: DataRecipe) -> NDArray[np.bool_]:

@@ -79,6 +79,7 @@ class DecoderRecipe:
     vae: VaeRecipe
     favoured_style: str = "flat"  # what a prompt gives that names none
     favoured: int = 4  # times as often as any other comes each picture of that style
+    favoured_first: int = 32  # and, of that style, each label of first_labels.txt
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ FULL = Recipe(
     ),
     decoder=DecoderRecipe(
         VaeRecipe(
-            Optimisation(steps=1500, batch=16, learning_rate=1e-3, decay="linear", ema_decay=0.99),
+            Optimisation(steps=3000, batch=16, learning_rate=1e-3, decay="linear", ema_decay=0.99),
             squared_weight=4.0,
         )
     ),

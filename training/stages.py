@@ -66,7 +66,7 @@ def tune_decoder(shop: Workshop) -> bool:
     _require(shop, vae=shop.vae_mark("vae", shop.recipe.vae))
     pictures, vae = shop.pictures(), load_vae(shop.parts / "vae", shop.device)
     is_held_out = data.held_out(pictures, shop.recipe.data)
-    stage = DecoderStage("decoder", recipe, pictures, is_held_out, vae)
+    stage = DecoderStage("decoder", recipe, pictures, is_held_out, vae, first_labels())
     return _train_part(
         shop,
         stage,

@@ -7,7 +7,7 @@ pictures would be soft with a squared error alone. Rombach et al. add a perceptu
 a discriminator; here edges and a Laplacian pyramid do that, which need no weights of others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -196,13 +196,16 @@ class DecoderStage(VaeStage):
         pictures: PictureSet,
         is_held_out: NDArray[np.bool_],
         finished: AutoencoderKL,
+        first_labels: Collection[str],
     ) -> None:
         super().__init__(name, recipe.vae, pictures, is_held_out, finished.device)
         self.model = finished.requires_grad_(False)
         self._learning = nn.ModuleList([finished.post_quant_conv, finished.decoder])
         self._learning.requires_grad_(True)
+        first = pictures.of_labels(first_labels)
+        times = np.where(first, recipe.favoured_first, recipe.favoured)
         favoured = np.intersect1d(self.seen, pictures.rows(recipe.favoured_style))
-        self.seen = np.concatenate([self.seen, np.repeat(favoured, recipe.favoured - 1)])
+        self.seen = np.concatenate([self.seen, np.repeat(favoured, times[favoured] - 1)])
 
     def trained(self) -> list[Trained]:
         return [Trained(self._learning)]

@@ -19,6 +19,8 @@ from training.vae import (
     pyramid_loss,
 )
 
+FIRST = ("round sun", "square leaf")
+
 
 def test_a_latent_is_an_eighth_of_the_side(pictures: PictureSet) -> None:
     vae = build_vae(TINY.vae, 32)
@@ -64,18 +66,23 @@ def test_the_divergence_of_the_standard_normal_from_itself_is_nothing() -> None:
 def test_a_decoder_that_learns_on_leaves_the_latents_as_they_are(pictures: PictureSet) -> None:
     vae = build_vae(TINY.vae, 32).requires_grad_(False)
     is_held_out = np.arange(len(pictures)) < 8
-    stage = DecoderStage("decoder", TINY.decoder, pictures, is_held_out, vae)
+    stage = DecoderStage("decoder", TINY.decoder, pictures, is_held_out, vae, FIRST)
     stage.loss(draw_of(0, 0)).total.backward()
     learning = {name for name, weight in vae.named_parameters() if weight.grad is not None}
     assert {name.partition(".")[0] for name in learning} == {"decoder", "post_quant_conv"}
 
 
-def test_pictures_of_the_favoured_style_come_more_often(pictures: PictureSet) -> None:
+def test_pictures_of_the_favoured_style_and_the_first_labels_come_more_often(
+    pictures: PictureSet,
+) -> None:
     is_held_out = np.arange(len(pictures)) % 4 == 1
     vae = build_vae(TINY.vae, 32)
-    stage = DecoderStage("decoder", TINY.decoder, pictures, is_held_out, vae)
+    stage = DecoderStage("decoder", TINY.decoder, pictures, is_held_out, vae, FIRST)
     flat = set(pictures.rows(TINY.decoder.favoured_style).tolist())
     counts = dict(zip(*np.unique(stage.seen, return_counts=True), strict=True))
-    assert {counts[row] for row in counts if row in flat} == {TINY.decoder.favoured}
+    first = {row for row in flat if pictures.concepts[pictures.concept_of[row]].label in FIRST}
+    assert first
+    assert {counts[row] for row in counts if row in first} == {TINY.decoder.favoured_first}
+    assert {counts[row] for row in counts if row in flat - first} == {TINY.decoder.favoured}
     assert {counts[row] for row in counts if row not in flat} == {1}
     assert not counts.keys() & set(np.flatnonzero(is_held_out).tolist())
