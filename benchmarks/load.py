@@ -26,13 +26,15 @@ FRESH = {"Cache-Control": "no-cache"}
 """A run again is to be work again, although its seeds are the same."""
 
 
-async def user(client: httpx.AsyncClient, seeds: list[int], seconds: list[float]) -> None:
-    """Works off the seeds; each decides the whole request."""
+async def user(
+    client: httpx.AsyncClient, seeds: list[int], seconds: list[float], steps: int | None
+) -> None:
+    """Works off the seeds; each decides the whole request, but for the steps if they are given."""
     while seeds:
         choice = random.Random(seeds.pop())
         body = {
             "prompt": choice.choice(PROMPTS),
-            "steps": choice.randint(10, 30),
+            "steps": steps or choice.randint(10, 30),
             "sampler": choice.choice(SAMPLERS),
             "seed": choice.randrange(2**32),
         }
@@ -51,13 +53,13 @@ async def user(client: httpx.AsyncClient, seeds: list[int], seconds: list[float]
         print(f"\r{len(seconds)} done", end="", flush=True)
 
 
-async def run(url: str, users: int, requests: int) -> dict[str, float]:
+async def run(url: str, users: int, requests: int, steps: int | None) -> dict[str, float]:
     seeds, seconds = list(range(requests)), []
     async with httpx.AsyncClient(base_url=url, timeout=30.0) as client:
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(users):
-                group.create_task(user(client, seeds, seconds))
+                group.create_task(user(client, seeds, seconds, steps))
         elapsed = time.perf_counter() - began
     ranks = statistics.quantiles(seconds, n=100, method="inclusive")
     return {
@@ -75,10 +77,11 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--steps", type=int, help="of every request; default: 10 to 30, mixed")
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
     try:
-        result = asyncio.run(run(options.url, options.users, options.requests))
+        result = asyncio.run(run(options.url, options.users, options.requests, options.steps))
     except* httpx.ConnectError:
         parser.exit(1, f"no service answers at {options.url}; start one with `make run`\n")
     print()

@@ -44,6 +44,17 @@ class WorkerSettings(CommonSettings):
             "several workers on one machine give each its share.",
         ),
     ]
+    compile: Annotated[
+        bool,
+        Field(
+            description="Whether the model is compiled at the start, which takes minutes once and "
+            "makes pictures of the native size faster; their last bits may change."
+        ),
+    ] = False
+    cuda_graphs: Annotated[
+        bool,
+        Field(description="Whether a GPU replays U-Net calls as CUDA graphs; changes no picture."),
+    ] = True
     max_rows: Annotated[
         int | None,
         Field(

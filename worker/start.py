@@ -1,15 +1,17 @@
 """From settings to an engine that is ready."""
 
 import logging
+import time
 
 import diffusers
 import torch
 import transformers
 
 from contract.errors import BadSetting
-from worker.engine.budget import RowBudget, measure_budget
+from worker.engine.budget import RowBudget, measure_budget, unet_seconds
+from worker.engine.decode import decode
 from worker.engine.engine import Engine
-from worker.engine.model import load_model
+from worker.engine.model import Model, load_model
 from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,16 @@ def start_engine(settings: WorkerSettings) -> Engine:
     _quieten_libraries()
     torch.set_num_threads(settings.threads)
     device = _device(settings)
-    model = load_model(settings.checkpoint, device, _dtype(settings, device))
+    dtype = _dtype(settings, device)
+    model = load_model(
+        settings.checkpoint,
+        device,
+        dtype,
+        records=settings.cuda_graphs,
+        compiles=settings.compile,
+    )
+    if settings.compile:
+        _compile(model)
     if settings.max_rows is not None:
         budget = RowBudget(settings.max_rows, model.native_shape)
     else:
@@ -35,6 +46,15 @@ def start_engine(settings: WorkerSettings) -> Engine:
     engine = Engine(model, budget, settings.prompt_cache)
     assert engine.previewer  # fits it
     return engine
+
+
+def _compile(model: Model) -> None:
+    """Now, and not when the first picture waits for it."""
+    logger.info("compiling the model, which takes minutes unless torch has it in its cache")
+    began = time.perf_counter()
+    unet_seconds(model, 2, model.native_shape, repeats=0)
+    decode(model, torch.zeros(2, model.latent_channels, *model.native_shape, device=model.device))
+    logger.info("compiled in %.0f s", time.perf_counter() - began)
 
 
 def _quieten_libraries() -> None:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from contract.errors import GenerationError
 from worker.engine import noise
-from worker.engine.blame import blame
+from worker.engine.blame import DeviceFailed, blame
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import Conditioning
+from worker.engine.device import finish
 from worker.engine.guidance import guide
 from worker.engine.model import Model, Shape
 from worker.engine.picture import Picture
@@ -204,8 +205,17 @@ class Batch:
         self._inputs = scaled
         for row in self.rows:
             row.step += 1
+        self._finish()
         self.stepped_at = time.perf_counter()
         return failures
+
+    def _finish(self) -> None:
+        """Between steps the device is done with what was asked of it, so that who comes is not made
+        to wait for steps that were asked for long before, and each step's time is its own."""
+        try:
+            finish(self._model.device)
+        except RuntimeError as error:
+            raise DeviceFailed(str(error)) from error
 
     def _fresh_noise(self) -> Tensor | None:
         if not any(row.draws for row in self.rows):

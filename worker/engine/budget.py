@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from worker.engine.device import finish
 from worker.engine.model import Model, Shape
 
 CANDIDATES = (2, 4, 8, 16, 32, 64)
@@ -64,15 +65,10 @@ def unet_seconds(model: Model, rows: int, shape: Shape, repeats: int = REPEATS) 
     )
     fastest = float("inf")
     for attempt in range(repeats + 1):
-        _synchronize(model.device)
+        finish(model.device)
         began = time.perf_counter()
         model.predict(latents, timesteps, conditioning)
-        _synchronize(model.device)
+        finish(model.device)
         if attempt > 0:
             fastest = min(fastest, time.perf_counter() - began)
     return fastest
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -17,8 +17,7 @@ def decode(model: Model, latents: Tensor) -> list[NDArray[np.uint8] | None]:
     Returns:
         For each picture [height, width, 3] RGB, or None where it is not finite.
     """
-    scaled = (latents / model.vae.config.scaling_factor).to(model.dtype)
-    decoded: Tensor = model.vae.decode(scaled, return_dict=False)[0]
+    decoded = model.decode(latents)
     finite = decoded.isfinite().flatten(1).all(dim=1)
     unit = (decoded.float() / 2 + 0.5).clamp(0, 1)
     pixels = (unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,7 +1,8 @@
 """A loaded checkpoint: text encoder, U-Net and VAE of a Stable Diffusion folder of diffusers."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,15 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from contract.errors import BadCheckpoint
+from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.fingerprint import fingerprint
+from worker.engine.recorder import Recorder
 
 Shape = tuple[int, int]
 """Height and width of a picture in latent space."""
+
+UnetCall = Callable[[Tensor, Tensor, Tensor], Tensor]
+VaeCall = Callable[[Tensor], Tensor]
 
 PARTS = {
     "tokenizer": "tokenizer_config.json",
@@ -39,6 +45,8 @@ class Model:
     vae: AutoencoderKL
     scheduler_config: dict[str, Any]
     fingerprint: str  # of the files
+    unet_call: UnetCall
+    vae_call: VaeCall
 
     @property
     def latent_channels(self) -> int:
@@ -79,37 +87,94 @@ class Model:
         Returns:
             The model's output, [rows, channels, h, w] float32.
         """
-        output: Tensor = self.unet(
-            latents.to(self.dtype),
-            timesteps,
-            encoder_hidden_states=conditioning,
-            return_dict=False,
+        return self.unet_call(latents.to(self.dtype), timesteps, conditioning).float()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """One call of the VAE's decoder.
+
+        Args:
+            latents: [pictures, channels, h, w] float32, as the U-Net has them.
+
+        Returns:
+            [pictures, 3, height, width] in the model's dtype, from -1 to 1 or a little beyond.
+        """
+        return self.vae_call((latents / self.vae.config.scaling_factor).to(self.dtype))
+
+
+def call_unet(unet: UNet2DConditionModel) -> UnetCall:
+    """The U-Net as a function of latents, timesteps and conditioning."""
+
+    def call(latents: Tensor, timesteps: Tensor, conditioning: Tensor) -> Tensor:
+        output: Tensor = unet(
+            latents, timesteps, encoder_hidden_states=conditioning, return_dict=False
         )[0]
-        return output.float()
+        return output
+
+    return call
 
 
-def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
+def call_vae(vae: AutoencoderKL) -> VaeCall:
+    """The VAE's decoder as a function of latents."""
+
+    def call(latents: Tensor) -> Tensor:
+        output: Tensor = vae.decode(latents, return_dict=False)[0]
+        return output
+
+    return call
+
+
+def load_model(
+    path: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    records: bool = True,
+    compiles: bool = False,
+) -> Model:
     """Loads a Stable Diffusion checkpoint in diffusers' folder format; never asks the network.
+
+    Args:
+        records: whether a GPU replays U-Net calls; see `recorder.py`.
+        compiles: whether the U-Net and the VAE's decoder are compiled; see `compiled.py`.
 
     Raises:
         BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together; the
             text says which.
     """
     _check_folder(path)
+    unet = _load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval()
+    vae = _load_module(AutoencoderKL, path, "vae", dtype).to(device).eval()
     model = Model(
         name=path.resolve().name,
         device=device,
         dtype=dtype,
         tokenizer=_load(CLIPTokenizer, path, "tokenizer"),
         text_encoder=_load_module(CLIPTextModel, path, "text_encoder", dtype).to(device).eval(),
-        unet=_load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval(),
-        vae=_load_module(AutoencoderKL, path, "vae", dtype).to(device).eval(),
+        unet=unet,
+        vae=vae,
         scheduler_config=_scheduler_config(path),
         fingerprint=fingerprint(path),
+        unet_call=call_unet(unet),
+        vae_call=call_vae(vae),
     )
     _check_unet(path, model)
     _check_tokenizer(path, model)
-    return model
+    return prepare(model, records=records, compiles=compiles)
+
+
+def prepare(model: Model, *, records: bool, compiles: bool) -> Model:
+    """The model with calls that are fast on its device."""
+    predict, decode = call_unet(model.unet), call_vae(model.vae)
+    if compiles:
+        for part in (model.unet, model.vae):
+            part.to(memory_format=torch.channels_last)  # which pays only once compiled
+        predict = CompiledRows(predict, model.native_shape)
+        decode = CompiledOneByOne(decode, model.native_shape)
+    if model.device.type == "cuda":
+        # Who asks for float32 gets it, and not TF32 inside convolutions, as is torch's habit.
+        torch.backends.cudnn.allow_tf32 = False
+        predict = Recorder(predict) if records else predict
+    return replace(model, unet_call=predict, vae_call=decode)
 
 
 def _check_folder(path: Path) -> None:
