@@ -1,7 +1,10 @@
 """Connections to Redis, and what its failures mean."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import redis
@@ -11,6 +14,11 @@ from redis.exceptions import ClusterDownError, ExecAbortError
 from redis.retry import Retry
 
 from contract.errors import BadSetting, QueueFull, RedisUnavailable, ServiceError
+
+logger = logging.getLogger(__name__)
+
+START_PATIENCE_S = 30.0
+"""For the Redis of a service that starts as a whole, or of one whose Redis is being restarted."""
 
 _BACKOFF = EqualJitterBackoff(cap=2.0, base=0.1)
 
@@ -33,16 +41,26 @@ def connect(url: str, *, timeout_s: float) -> redis.Redis:
     return client
 
 
-def require_redis(client: redis.Redis) -> None:
+def require_redis(client: redis.Redis, patience_s: float = 0.0) -> None:
     """For a process that has nothing to do without it.
+
+    Args:
+        patience_s: how long one that is being restarted, or loads what it holds, is waited for.
 
     Raises:
         BadSetting: no Redis answers.
     """
-    try:
-        client.ping()
-    except redis.RedisError as error:
-        raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+    until = time.monotonic() + patience_s
+    for failures in count(1):
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            if time.monotonic() >= until:
+                raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+            logger.warning("waiting for Redis: %s", error)
+            time.sleep(pause_s(failures))
+        else:
+            return
 
 
 def _leaving_replicas(kind: type[AbstractConnection]) -> type[AbstractConnection]:

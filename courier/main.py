@@ -2,7 +2,7 @@
 
 import logging
 
-from contract.connections import connect, require_redis
+from contract.connections import START_PATIENCE_S, connect, require_redis
 from contract.errors import BadSetting
 from contract.webhooks import webhook_queue
 from courier.courier_worker import CourierWorker
@@ -20,7 +20,7 @@ def run_courier(settings: CourierSettings) -> None:
     if not settings.signing_keys:
         raise BadSetting("DARKROOM_WEBHOOK_SECRET: webhooks are signed, so it must be set.")
     connection = connect(settings.redis_url, timeout_s=CourierWorker.connection_timeout)
-    require_redis(connection)
+    require_redis(connection, START_PATIENCE_S)
     try:
         worker = CourierWorker(webhook_queue(connection), settings.webhook_threads)
         logger.info("%s delivers webhooks", worker.name)

@@ -124,8 +124,8 @@ class BatchWorker(BaseWorker):
 
         Takes RQ's arguments and uses none of them. Returns True: the end was an orderly one.
         """
-        self.bootstrap(logging_level="WARNING")  # below it RQ logs each sweep
         self._install_signal_handlers()
+        self._register()
         self.set_state(WorkerStatus.IDLE)
         self._heartbeat.start()
         self._sweeper.start()
@@ -144,6 +144,19 @@ class BatchWorker(BaseWorker):
         finally:
             faulthandler.cancel_dump_traceback_later()
         return True
+
+    def _register(self) -> None:
+        """As any RQ worker does at its start; but an outage is waited out, now that the model is
+        loaded."""
+        while not self._stopping.is_set():
+            try:
+                self.connection.delete(self.key)  # of an attempt whose answer was lost
+                self.bootstrap(logging_level="WARNING")  # below it RQ logs each sweep
+            except redis.RedisError as error:
+                logger.warning("worker %s cannot register: %s", self.name, error)
+                self._stopping.wait(PAUSE_S)
+            else:
+                return
 
     @property
     def _takes_jobs(self) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from contract.connections import connect, require_redis
+from contract.connections import START_PATIENCE_S, connect, require_redis
 from contract.queue import model_queue
 from contract.request import GenerateRequest
 from worker.announcement import model_card, worker_card
@@ -28,7 +28,7 @@ def run_worker(settings: WorkerSettings) -> None:
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
-    require_redis(connection)
+    require_redis(connection, START_PATIENCE_S)
     engine = start_engine(settings)
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)

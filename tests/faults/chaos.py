@@ -181,11 +181,12 @@ def _disturb(
 ) -> tuple[list[Answer], list[Death]]:
     """Lets clients ask, and carries out the plan until all are answered."""
     with ExitStack() as stack:
-        freeze_file = checkpoint.with_name("freeze")
+        freeze_file, logs = checkpoint.with_name("freeze"), checkpoint.with_name("logs")
+        logs.mkdir()
         environment = environment_of(server.url, checkpoint) | {FREEZE_FILE: str(freeze_file)}
         if plan.has_short_leases:
             environment[SHORT_LEASES] = "1"
-        fleet = Fleet(plan.workers, environment, connection)
+        fleet = Fleet(plan.workers, environment, connection, logs)
         stack.callback(fleet.stop)
         api = ApiServer(environment)
         stack.callback(api.stop)
@@ -204,7 +205,8 @@ def _disturb(
                 sys.stderr.write(told)
             pause.wait(LOOK_S)
         report.seconds = time.monotonic() - began
-    report.rows_computed, report.crashed = fleet.rows, fleet.crashed
+    report.rows_computed, report.crashed = fleet.rows, len(fleet.crashes)
+    report.reasons += fleet.crashes
     return clients.answers, director.deaths
 
 

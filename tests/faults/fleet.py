@@ -20,9 +20,11 @@ FREEZE_S = 20.0
 
 
 class Fleet:
-    """Keeps `size` workers alive; each that dies is replaced by one of a new name."""
+    """Keeps `size` workers alive; each that dies is replaced by one of a new name.
 
-    def __init__(self, size: int, environment: Mapping[str, str], connection: Redis):
+    Each writes its log into the folder `logs`."""
+
+    def __init__(self, size: int, environment: Mapping[str, str], connection: Redis, logs: Path):
         self._environment = environment
         self._connection = connection
         self._started = 0
@@ -30,7 +32,8 @@ class Fleet:
         self._cards: dict[str, WorkerCard] = {}
         self._thaw_at: dict[int, float] = {}  # by process id
         self.rows = 0  # of U-Net calls, by the dead; by all once they are stopped
-        self.crashed = 0  # workers that ended without being told to, or not well
+        self.crashes: list[str] = []  # of workers that ended without being told to, or not well
+        self._logs = logs
         self.workers: dict[str, WorkerProcess] = {}
         self.size = size
 
@@ -41,7 +44,9 @@ class Fleet:
             if now >= at:
                 os.kill(pid, signal.SIGCONT)
                 del self._thaw_at[pid]
-        self.crashed += sum(each.poll() is not None for each in self.workers.values())
+        for name, each in self.workers.items():
+            if each.poll() is not None:
+                self._note_crash(name, each)
         self.workers = {n: each for n, each in self.workers.items() if each.poll() is None}
         while len(self.workers) < self.size:
             self._start()
@@ -104,8 +109,14 @@ class Fleet:
         self.rows += sum(rows_computed(self._cards[n]) for n in self.workers if n in self._cards)
         for worker in self.workers.values():
             worker.terminate()
-        for worker in self.workers.values():
-            self.crashed += worker.wait(30) != 0
+        for name, worker in self.workers.items():
+            if worker.wait(30) != 0:
+                self._note_crash(name, worker)
+
+    def _note_crash(self, name: str, worker: WorkerProcess) -> None:
+        log = self._logs / name
+        end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+        self.crashes.append("\n    ".join([f"{name} ended with {worker.poll()}", *end]))
 
     def _is_frozen(self, name: str) -> bool:
         return self.workers[name].pid in self._thaw_at
@@ -113,7 +124,7 @@ class Fleet:
     def _start(self) -> None:
         self._started += 1
         name = f"w{self._started}"
-        self.workers[name] = WorkerProcess(name, self._environment, Path(os.devnull))
+        self.workers[name] = WorkerProcess(name, self._environment, self._logs / name)
 
 
 def rows_computed(worker: WorkerCard) -> int:

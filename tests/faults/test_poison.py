@@ -18,11 +18,11 @@ SEED = 666
 
 
 def test_it_fails_after_three_workers_and_its_neighbours_end_well(
-    redis_url: str, checkpoint: Path, ask: Ask, connection: Redis
+    redis_url: str, checkpoint: Path, ask: Ask, connection: Redis, tmp_path: Path
 ) -> None:
     poison, *neighbours = ask(seed=SEED), *(ask(seed=n, steps=40) for n in range(4))
     environment = environment_of(redis_url, checkpoint) | {POISON: str(SEED), SHORT_LEASES: "1"}
-    fleet = Fleet(1, environment, connection)
+    fleet = Fleet(1, environment, connection, tmp_path)
 
     def have_ended() -> bool:
         fleet.tend()
@@ -36,7 +36,7 @@ def test_it_fails_after_three_workers_and_its_neighbours_end_well(
     assert record.error is not None
     assert record.error.code == "worker_lost"
     starts = [event.kind for event in read_events(connection, poison)].count(EventKind.STARTED)
-    assert starts == fleet.crashed == STRIKES_UNTIL_ALONE + 1
+    assert starts == len(fleet.crashes) == STRIKES_UNTIL_ALONE + 1
     for job_id in neighbours:
         found = read_job(connection, job_id)
         assert found is not None

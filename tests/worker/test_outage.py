@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,18 @@ def freezing(observer: Redis) -> Iterator[Callable[[], None]]:
         yield lambda: os.kill(pid, signal.SIGSTOP)
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def test_a_worker_that_starts_during_an_outage_waits_for_its_end(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.server.stop()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(until, lambda: "cannot register" in caplog.text).add_done_callback(
+            lambda _: scene.server.start()
+        )
+        with running(scene.worker):
+            job_in(scene.observer, scene.ask(), JobState.SUCCEEDED)
 
 
 def test_a_batch_outlives_an_outage_and_its_jobs_end_once(scene: Scene) -> None:
