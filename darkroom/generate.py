@@ -14,7 +14,7 @@ from contract.errors import InvalidRequest
 from contract.request import Format, GenerateRequest
 from darkroom.asked_service import BRIEF, AskedService
 from darkroom.client import files
-from darkroom.client.errors import CannotSave, ClientError, WrongState
+from darkroom.client.errors import CannotSave, ClientError, Unreachable, WrongState
 from darkroom.client.events import JobEvent, Progressed, Queued, Requeued
 from darkroom.client.jobs import Job
 
@@ -58,7 +58,14 @@ def generate(
             bar.set_description(what)
             bar.update(steps - bar.n)
 
-        made = _here(request, tell) if is_here else _there(service, request, tell)
+        try:
+            made = _here(request, tell) if is_here else _there(service, request, tell)
+        except ModuleNotFoundError as error:
+            if in_process:
+                raise
+            raise Unreachable(
+                f"No service answers at {service.url}, and to draw it here needs {error.name}."
+            ) from error
     for warning in made.warnings:
         sys.stderr.write(f"note: {warning}\n")
     _report(files.save(output, made.contents), made, as_json)

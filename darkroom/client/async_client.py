@@ -1,4 +1,4 @@
-"""A client for programs with coroutines, on asyncio or trio."""
+"""A client for programs with coroutines."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
