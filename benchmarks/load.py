@@ -88,6 +88,9 @@ def main() -> None:
         result = asyncio.run(run(options.url, options.users, options.requests, options.key))
     except* httpx.ConnectError:
         parser.exit(1, f"no service answers at {options.url}; start one with `make run`\n")
+    except* httpx.HTTPStatusError as group:
+        refusals = {f"{each}".partition("\n")[0] for each in group.exceptions}
+        parser.exit(1, "\n".join(sorted(refusals)) + "\n")
     print()
     for name, value in result.items():
         print(f"{name:16} {value:8.2f}")

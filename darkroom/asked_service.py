@@ -25,17 +25,17 @@ class AskedService:
 
     @classmethod
     def of(cls, url: str | None, key: str | None) -> "AskedService":
-        """What options and environment say.
+        """What options and environment say; what is empty says nothing.
 
         Raises:
             BadSetting: they say what cannot be.
         """
         settings = load_settings(ClientSettings, url=url, key=key)
-        secret = settings.key.get_secret_value() if settings.key is not None else None
-        if settings.url is not None:
-            return cls(settings.url, secret, is_named=True)
+        secret = settings.key.get_secret_value() if settings.key is not None else ""
+        if settings.url:
+            return cls(settings.url, secret or None, is_named=True)
         own = load_settings(AppSettings)
-        return cls(local_url(own.host, own.port), secret, is_named=False)
+        return cls(local_url(own.host, own.port), secret or None, is_named=False)
 
     def client(self, retries: Retries | None = None) -> Client:
         """

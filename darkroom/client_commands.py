@@ -3,7 +3,9 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from darkroom.client.jobs import JobState
 
 if TYPE_CHECKING:
     from darkroom.asked_service import AskedService
@@ -24,8 +26,6 @@ REQUEST_FIELDS: Mapping[str, type] = {
     "model": str,
 }
 """The fields of a request as options; their bounds are the contract's."""
-
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 EXIT_CODES = """exit codes: 0 done; 1 the job or the service failed; 2 a mistake in what was asked;
 3 the service cannot be reached or cannot do it now; 130 interrupted by Ctrl-C"""
@@ -51,9 +51,11 @@ def add_client_commands(commands: Any) -> None:
     generate.set_defaults(command=_generate)
 
     jobs = _command(commands, "jobs", "list your jobs, newest first")
-    jobs.add_argument("--state", choices=STATES, action="append", help="only these; repeatable")
+    jobs.add_argument(
+        "--state", choices=get_args(JobState), action="append", help="only these; repeatable"
+    )
     jobs.add_argument("--model", help="only those of this model")
-    jobs.add_argument("--limit", type=int, default=20, help="at most so many (default: 20)")
+    jobs.add_argument("--limit", type=_count, default=20, help="at most so many (default: 20)")
     jobs.set_defaults(command=_jobs)
 
     cancel = _command(commands, "cancel", "cancel jobs, whether they wait or run")
@@ -75,6 +77,13 @@ def _command(commands: Any, name: str, does: str) -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="say it as JSON")
     return command
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
 
 
 def _service(options: argparse.Namespace) -> "AskedService":

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Generator
 from dataclasses import replace
-from itertools import count
 from typing import TypeVar
 
 from darkroom.client import calls
@@ -40,19 +39,20 @@ def exchange(call: Call, retries: Retries, until: float = math.inf) -> Plan[Repl
     Args:
         until: by `time.monotonic`; no pause leads beyond it.
     """
-    for failures in count(1):
+    failures = 0
+    while True:
         outcome = yield call
         if isinstance(outcome, Reply) and outcome.is_success:
             return outcome
         error = outcome.error()
         if not outcome.is_temporary:
-            error.may_be_ours = failures > 1
+            error.may_be_ours = failures > 0
             raise error
+        failures += 1
         pause_s = retries.pause_s(failures, outcome.retry_after_s)
         if pause_s is None or time.monotonic() + pause_s > until:
             raise error
         call = replace(call, after_s=pause_s)
-    raise AssertionError("unreachable")
 
 
 def got(kind: type[AnswerT], call: Call, retries: Retries) -> Plan[AnswerT]:

@@ -33,6 +33,3 @@ class Retries:
             return None
         backoff_s = min(self.most_s, self.first_s * 2.0 ** (failures - 1))
         return asked_s + backoff_s * (1 - chance() / 2)
-
-
-ONCE = Retries(attempts=1)

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 import darkroom
 from app import event_views, views
+from app.routes import events as event_routes
 from contract.job import JobState
 from contract.request import GenerateRequest
 from darkroom import AsyncClient, Client
-from darkroom.client import asking, events, fleet, jobs
-from darkroom.client_commands import STATES
+from darkroom.client import asking, events, fleet, following, jobs
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,7 +48,8 @@ def test_answers_have_the_fields_of_the_service(
 
 
 def test_states_and_fields_are_those_of_the_contract() -> None:
-    assert get_args(jobs.JobState) == STATES == tuple(JobState)
+    assert get_args(jobs.JobState) == tuple(JobState)
+    assert following.HEARTBEAT_S == event_routes.HEARTBEAT_S
     assert set(asking.Wishes.__annotations__) == set(GenerateRequest.model_fields) - {"prompt"}
 
 
@@ -80,3 +81,10 @@ def test_it_loads_nothing_of_the_service() -> None:
         f"sys.exit(str({heavy} & sys.modules.keys()) if {heavy} & sys.modules.keys() else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_without_httpx_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['httpx'] = None; import darkroom, darkroom.cli; darkroom.Client"
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    assert "darkroom.Client needs httpx: install darkroom with the extra `client`." in said
