@@ -1,6 +1,6 @@
 """Load on a running service: closed-loop users that each post, poll and post again.
 
-    python benchmarks/load.py --url http://127.0.0.1:8000 [--users 8] [--requests 64]
+    python benchmarks/load.py --url http://127.0.0.1:8000 [--users 8] [--requests 64] [--key KEY]
 
 Prints the latency from POST to the end of the job, and pictures per second. It asks no address but
 the one given.
@@ -9,6 +9,7 @@ the one given.
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import time
@@ -53,9 +54,12 @@ async def user(
         print(f"\r{len(seconds)} done", end="", flush=True)
 
 
-async def run(url: str, users: int, requests: int, steps: int | None) -> dict[str, float]:
+async def run(
+    url: str, users: int, requests: int, steps: int | None, key: str | None
+) -> dict[str, float]:
     seeds, seconds = list(range(requests)), []
-    async with httpx.AsyncClient(base_url=url, timeout=30.0) as client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30.0) as client:
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(users):
@@ -78,12 +82,22 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--requests", type=int, default=64)
     parser.add_argument("--steps", type=int, help="of every request; default: 10 to 30, mixed")
+    parser.add_argument(
+        "--key",
+        default=os.environ.get("DARKROOM_KEY"),
+        help="API key, where the service needs one (default: DARKROOM_KEY)",
+    )
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
     try:
-        result = asyncio.run(run(options.url, options.users, options.requests, options.steps))
+        result = asyncio.run(
+            run(options.url, options.users, options.requests, options.steps, options.key)
+        )
     except* httpx.ConnectError:
         parser.exit(1, f"no service answers at {options.url}; start one with `make run`\n")
+    except* httpx.HTTPStatusError as group:
+        refusals = {f"{each}".partition("\n")[0] for each in group.exceptions}
+        parser.exit(1, "\n".join(sorted(refusals)) + "\n")
     print()
     for name, value in result.items():
         print(f"{name:16} {value:8.2f}")

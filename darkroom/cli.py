@@ -9,21 +9,9 @@ from pathlib import Path
 
 from contract.errors import DarkroomError
 from contract.settings import load_settings
-
-REQUEST_FIELDS: Mapping[str, type] = {
-    "prompt": str,
-    "negative_prompt": str,
-    "guidance": float,
-    "steps": int,
-    "sampler": str,
-    "seed": int,
-    "width": int,
-    "height": int,
-    "images": int,
-    "priority": str,
-    "model": str,
-}
-"""The fields of a request as options; their bounds are the contract's."""
+from darkroom.client.errors import ClientError
+from darkroom.client_commands import add_client_commands
+from darkroom.exit_codes import ExitCode, exit_code
 
 KEY_LIMITS: Mapping[str, type] = {
     "per_minute": int,
@@ -33,11 +21,11 @@ KEY_LIMITS: Mapping[str, type] = {
     "weight": int,
     "priority": str,
 }
-"""The limits of a key as options, likewise."""
+"""The limits of a key as options; their bounds are the contract's."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; a mistake of the caller's is one sentence and exit code 2."""
+    """Runs one command; whatever goes wrong is one sentence and an exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -45,15 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     try:
         options.command(options)
-    except DarkroomError as error:
-        sys.exit(_complain(error))
+    except (DarkroomError, ClientError) as error:
+        sys.exit(_complain(str(error), exit_code(error)))
+    except ModuleNotFoundError as error:
+        missing = f"This needs {error.name}, which is not installed; the README names the extras."
+        sys.exit(_complain(missing, ExitCode.MISTAKE))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(ExitCode.INTERRUPTED)
 
 
-def _complain(error: DarkroomError) -> int:
-    sys.stderr.write(f"darkroom: {error}\n")
-    return 2
+def _complain(sentence: str, code: ExitCode) -> ExitCode:
+    sys.stderr.write(f"darkroom: {sentence}\n")
+    return code
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -94,22 +85,6 @@ def _webhooks(options: argparse.Namespace) -> None:
     # Receivers that have not answered by now would hold up the end for their whole time.
     logging.shutdown()
     os._exit(0)
-
-
-def _generate(options: argparse.Namespace) -> None:
-    from darkroom.generate import generate
-    from darkroom.settings import ClientSettings
-
-    given = {name: getattr(options, name) for name in REQUEST_FIELDS}
-    asked = {name: value for name, value in given.items() if value is not None}
-    key = load_settings(ClientSettings, key=options.key).key
-    generate(
-        asked,
-        output=options.output,
-        url=options.url,
-        key=key.get_secret_value() if key is not None else None,
-        in_process=options.in_process,
-    )
 
 
 def _keys_add(options: argparse.Namespace) -> None:
@@ -162,22 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     webhooks = commands.add_parser("webhooks", help="delivers webhooks")
     webhooks.set_defaults(command=_webhooks)
 
-    generate = commands.add_parser("generate", help="make a picture from a prompt")
-    _add_request(generate)
-    generate.add_argument(
-        "-o", "--output", type=Path, default=Path("picture.png"), help="PNG file to write"
-    )
-    generate.add_argument(
-        "--url", help="a running service (default: the one of this machine, if it is up)"
-    )
-    generate.add_argument(
-        "--key", help="API key of that service; better in DARKROOM_KEY, where nobody else sees it"
-    )
-    generate.add_argument(
-        "--in-process", action="store_true", help="ask no service; load the model here"
-    )
-    generate.set_defaults(command=_generate)
-
+    add_client_commands(commands)
     _add_keys(commands.add_parser("keys", help="API keys: who may ask, and for how much"))
     return parser
 
@@ -193,10 +153,3 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     revoke = commands.add_parser("revoke", help="take a key away, within seconds")
     revoke.add_argument("key", help="its id or its name")
     revoke.set_defaults(command=_keys_revoke)
-
-
-def _add_request(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", help='what to draw, such as "red apple"')
-    for name, kind in REQUEST_FIELDS.items():
-        if name != "prompt":
-            parser.add_argument(f"--{name.replace('_', '-')}", type=kind)

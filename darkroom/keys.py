@@ -12,9 +12,9 @@ from contract.connections import connect, require_redis
 from contract.errors import BadKey
 from contract.keys import ApiKey, KeyLimits, add_key, known_keys, revoke_key
 from contract.settings import CommonSettings, load_settings
+from darkroom.table import write_table
 
 TIMEOUT_S = 5.0
-NONE = "-"
 
 
 def add(name: str, limits: Mapping[str, Any]) -> None:
@@ -39,11 +39,8 @@ def show() -> None:
     """Lists the keys, without their secrets, which nobody has but their owners."""
     with _redis() as connection:
         rows = [_row(key) for key in known_keys(connection).values()]
-    head = ("ID", "NAME", "CREATED", *(name.upper() for name in KeyLimits.model_fields))
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    limits = (name.upper() for name in KeyLimits.model_fields)
+    write_table(("ID", "NAME", "CREATED", *limits), rows)
 
 
 def revoke(named: str) -> None:
@@ -56,10 +53,9 @@ def revoke(named: str) -> None:
     sys.stdout.write(f"The key {gone.id} of {gone.name} is revoked.\n")
 
 
-def _row(key: ApiKey) -> tuple[str, ...]:
+def _row(key: ApiKey) -> tuple[object, ...]:
     created = datetime.fromtimestamp(key.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    limits = key.limits.model_dump().values()
-    return (key.id, key.name, created, *(NONE if each is None else str(each) for each in limits))
+    return (key.id, key.name, created, *key.limits.model_dump().values())
 
 
 def _redis() -> Redis:

@@ -8,7 +8,14 @@ from contract.settings import CommonSettings
 
 
 class ClientSettings(CommonSettings):
+    url: Annotated[
+        str | None,
+        Field(
+            description="The service that `darkroom generate`, `jobs`, `cancel` and `status` ask. "
+            "Default: this machine's, at `DARKROOM_HOST` and `DARKROOM_PORT`."
+        ),
+    ] = None
     key: Annotated[
         SecretStr | None,
-        Field(description="API key with which `darkroom generate` asks a service."),
+        Field(description="API key with which these commands ask it."),
     ] = None

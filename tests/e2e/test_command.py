@@ -1,5 +1,6 @@
 """The `darkroom` command, as its users type it."""
 
+import json
 import os
 import signal
 import socket
@@ -58,7 +59,6 @@ def test_several_pictures_get_numbered_names(service: httpx.Client, tmp_path: Pa
     [
         (["--steps", "999"], "steps: Input should be less than or equal to 150"),
         (["--sampler", "magic"], "sampler: Unknown sampler; valid samplers are lms"),
-        (["--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 cannot be reached"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
@@ -68,6 +68,15 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
         main(["generate", "rocket", *arguments])
     assert end.value.code == 2
     assert f"darkroom: {sentence}" in capsys.readouterr().err
+
+
+def test_a_service_that_is_away_is_one_sentence_and_exit_code_3(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["generate", "rocket", "--url", "http://127.0.0.1:1"])
+    assert end.value.code == 3
+    assert "darkroom: http://127.0.0.1:1 cannot be reached" in capsys.readouterr().err
 
 
 def test_what_the_service_refuses_is_said(
@@ -82,7 +91,7 @@ def test_what_the_service_refuses_is_said(
     ("output", "sentence"),
     [
         ("missing/x.png", "missing/x.png: there is no directory missing."),
-        ("x.jpg", "x.jpg: the file's name must end in .png."),
+        ("x.gif", "x.gif: the file's name must end in one of .png .jpg .jpeg .webp."),
         ("folder.png", "folder.png: that is a directory."),
     ],
 )
@@ -122,6 +131,38 @@ def test_the_service_that_the_settings_name_is_asked(
     monkeypatch.setenv("DARKROOM_CHECKPOINT", str(tmp_path / "none"))
     main(["generate", "rocket", "-o", str(tmp_path / "there.png"), *ASKED])
     assert "there.png (seed 3)" in capsys.readouterr().out
+
+
+def test_the_files_name_is_the_format_and_json_tells_all(
+    service: httpx.Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "rocket.webp"
+    url = str(service.base_url)
+    main(["generate", "rocket", "-o", str(output), "--url", url, "--json", *ASKED])
+    with Image.open(output) as picture:
+        assert picture.format == "WEBP"
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"] == [{"path": str(output), "seed": 3}]
+    assert told["job"] == service.get(told["job"]["links"]["self"]).json()
+
+
+def test_ctrl_c_cancels_the_job_and_says_so(
+    service: httpx.Client, tmp_path: Path, heed: Callable[[signal.Signals], None]
+) -> None:
+    heed(signal.SIGINT)
+    command = ["generate", "rocket", "--url", str(service.base_url), "--steps", "150"]
+    command += ["--images", "4", "-o", str(tmp_path / "rocket.png")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "darkroom", *command], cwd=ROOT, stderr=subprocess.PIPE
+    )
+    begun = {"state": "running"}
+    (job,) = until(lambda: service.get("/jobs", params=begun).json()["jobs"])
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert said.decode().strip() == f"Job {job['id']} is cancelled."
+    assert service.get(job["links"]["self"]).json()["state"] == "cancelled"
+    assert list(tmp_path.iterdir()) == []
 
 
 Ending = Callable[[subprocess.Popen[bytes]], None]
