@@ -15,6 +15,7 @@ from app.access import authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
+from app.compat.openai.door import add_openai
 from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
@@ -66,6 +67,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     for noun in (health, metrics):  # open to all
         app.include_router(noun.router)
     handle_problems(app)
+    add_openai(app, _guards(settings))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]

@@ -1,11 +1,11 @@
 """Errors as RFC 9457 problem documents, each with a stable `code`."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -28,6 +28,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.NotAuthenticated.code: HTTPStatus.UNAUTHORIZED,
     errors.BeyondKey.code: HTTPStatus.FORBIDDEN,
+    errors.LinkRefused.code: HTTPStatus.FORBIDDEN,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,
     errors.JobDeleted.code: HTTPStatus.GONE,
@@ -42,6 +43,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RateLimited.code: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StoreUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WaitInterrupted.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NotFinite.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.OutOfMemory.code: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -78,6 +80,19 @@ class Problem(BaseModel):
     allowed: Annotated[list[str] | None, Field(description="Values that would do.")] = None
 
 
+def type_of(code: str) -> str:
+    return f"urn:darkroom:problem:{code}"
+
+
+INTERNAL = Problem(
+    type=type_of(DarkroomError.code),
+    title=DarkroomError.title,
+    status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    detail="Something went wrong here; the log of the service has more.",
+    code=DarkroomError.code,
+)
+
+
 class JobFailed(Exception):
     """The job that a caller waited for ended with an error; `headers` say which job that was."""
 
@@ -91,10 +106,6 @@ class JobFailed(Exception):
             detail=detail,
             code=code,
         )
-
-
-def type_of(code: str) -> str:
-    return f"urn:darkroom:problem:{code}"
 
 
 def problem_of(error: DarkroomError) -> Problem:
@@ -120,8 +131,12 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
     )
 
 
+Answerer = Callable[[Problem, Mapping[str, str] | None], Response]
+
+
 def handle_problems(app: FastAPI) -> None:
     """Makes every error of the app a problem document, and notes its code for the metrics."""
+    app.state.answerers = {}
     app.add_exception_handler(DarkroomError, _on_darkroom_error)
     app.add_exception_handler(JobFailed, _on_job_failed)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -129,12 +144,21 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_exception)
 
 
-def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> JSONResponse:
+def answer_otherwise(app: FastAPI, prefix: str, answerer: Answerer) -> None:
+    """Below this path clients expect errors in another form than ours. After `handle_problems`."""
+    app.state.answerers[prefix] = answerer
+
+
+def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> Response:
     request.app.state.metrics.failed(problem.code)
+    answerers: Mapping[str, Answerer] = request.app.state.answerers
+    for prefix, answerer in answerers.items():
+        if request.url.path.startswith(prefix):
+            return answerer(problem, headers)
     return answer(problem, headers)
 
 
-async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_darkroom_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DarkroomError)
     if error.code not in STATUS:
         return await _on_exception(request, error)
@@ -157,12 +181,12 @@ def _advice(error: DarkroomError) -> dict[str, str] | None:
     return None
 
 
-async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
+async def _on_job_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, JobFailed)
     return _noted(request, error.problem, error.headers)
 
 
-async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     faults = [_field_fault(fault) for fault in found[:MOST_FAULTS]]
@@ -193,7 +217,7 @@ def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
     path = ".".join(_printable(part) for part in fault["loc"][1:])
     if not path and not named and fault["type"] == "model_attributes_type":
         return FieldFault(field="body", message="must be a JSON object, sent as application/json")
-    return FieldFault(field=named or path or "body", message=fault["msg"])
+    return FieldFault(field=_printable(named) if named else path or "body", message=fault["msg"])
 
 
 def _printable(part: object) -> str:
@@ -201,7 +225,7 @@ def _printable(part: object) -> str:
     return str(part)[:MOST_NAME].encode("utf-8", "replace").decode()
 
 
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, DarkroomError):  # met by FastAPI while it read the body
         return await _on_darkroom_error(request, error.__cause__)
@@ -220,13 +244,6 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return _noted(request, problem, error.headers)
 
 
-async def _on_exception(request: Request, error: Exception) -> JSONResponse:
+async def _on_exception(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    problem = Problem(
-        type=type_of(DarkroomError.code),
-        title=DarkroomError.title,
-        status=HTTPStatus.INTERNAL_SERVER_ERROR,
-        detail="Something went wrong here; the log of the service has more.",
-        code=DarkroomError.code,
-    )
-    return _noted(request, problem, None)
+    return _noted(request, INTERNAL, None)

@@ -113,6 +113,20 @@ class Manner:
         return not {"no-cache", "no-store"}.isdisjoint(each.strip() for each in directives)
 
 
+IdempotencyKey = Annotated[
+    list[str] | None,
+    Header(
+        description="1 to 255 printable characters of your own, bare or quoted. To send a "
+        "request again with its key gets the job that it made, for 24 hours.",
+        openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
+    ),
+]
+CacheControl = Annotated[
+    str | None,
+    Header(description="`no-cache`: not from what is finished, although the seed is the same."),
+]
+
+
 async def _manner(
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
@@ -124,18 +138,8 @@ async def _manner(
             "answer, in that format where the request names none.",
         ),
     ] = None,
-    idempotency_key: Annotated[
-        list[str] | None,
-        Header(
-            description="1 to 255 printable characters of your own, bare or quoted. To send a "
-            "request again with its key gets the job that it made, for 24 hours.",
-            openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
-        ),
-    ] = None,
-    cache_control: Annotated[
-        str | None,
-        Header(description="`no-cache`: not from what is finished, although the seed is the same."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
+    cache_control: CacheControl = None,
 ) -> Manner:
     return Manner(prefer, accept, idempotency_key, cache_control)
 
@@ -174,7 +178,7 @@ async def submit(
         )
     keys, prefer = manner.idempotency_key, manner.prefer
     ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys is not None else None
-    accepted = await _accept(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
+    accepted = await make_job(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
     record = accepted.record
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
     if wait_s is not None and not record.state.is_final:
@@ -189,7 +193,7 @@ async def submit(
     return await _job(services, record, headers)
 
 
-async def _accept(
+async def make_job(
     services: Services,
     caller: Caller,
     asked: GenerateRequest,

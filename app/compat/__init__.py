@@ -1,0 +1,1 @@
+"""What clients of other services speak: leniently, where those are lenient."""
