@@ -146,8 +146,8 @@ class WebhookSettings(CommonSettings):
         str,
         AfterValidator(_public_url),
         Field(
-            description="Where callers reach the API, for links. Default: links in webhooks have no "
-            "host, those of `/v1` the one that was asked."
+            description="Where callers reach the API, for links. Default: links in webhooks are "
+            "without a host, those of `/v1` with the one that was asked."
         ),
     ] = ""
 

@@ -14,9 +14,9 @@ OURS_EXAMPLE: dict[str, Any] = {
     "id": JOB,
     "model": "starter",
     "steps": 20,
-    "drawn_size": "128x128",
+    "drawn_size": "256x256",
     "cached": False,
-    "warnings": ["Model starter cannot draw 512x512: the picture is drawn at 128x128 and resized."],
+    "warnings": ["Model starter cannot draw 512x512: the picture is drawn at 256x256 and resized."],
 }
 REPLY_EXAMPLE: dict[str, Any] = {
     "created": 1795509947,
