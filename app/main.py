@@ -32,7 +32,8 @@ from contract.pictures.opening import open_store
 
 GRACE_S = 10
 DESCRIPTION = (
-    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457).\n\n"
+    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457). Under `/v1` the service "
+    "speaks as OpenAI's Images API does.\n\n"
     "The starter model draws single things that have an emoji, such as `red apple`, `sailboat` or "
     "`penguin`; it cannot do sentences, scenes and most combinations."
 )

@@ -153,7 +153,7 @@ def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None
     request.app.state.metrics.failed(problem.code)
     answerers: Mapping[str, Answerer] = request.app.state.answerers
     for prefix, answerer in answerers.items():
-        if request.url.path.startswith(prefix):
+        if request.scope["path"].startswith(prefix):
             return answerer(problem, headers)
     return answer(problem, headers)
 
@@ -245,5 +245,5 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_exception(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     return _noted(request, INTERNAL, None)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 
 import anyio
 from fastapi import Request
@@ -62,7 +63,7 @@ class JobStream(EventStream):
         self,
         services: Services,
         job_id: str | None,
-        events: AsyncIterator[ServerSentEvent],
+        events: AsyncGenerator[ServerSentEvent, None],
         headers: Mapping[str, str],
     ):
         super().__init__(self._all(events), headers)
@@ -77,7 +78,10 @@ class JobStream(EventStream):
                 with anyio.CancelScope(shield=True):
                     await cancel(self._services, self._job_id)
 
-    async def _all(self, events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:
-        async for event in events:
-            yield event
+    async def _all(
+        self, events: AsyncGenerator[ServerSentEvent, None]
+    ) -> AsyncIterator[ServerSentEvent]:
+        async with aclosing(events):
+            async for event in events:
+                yield event
         self._is_done = True

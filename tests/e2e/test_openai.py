@@ -3,7 +3,10 @@
 import asyncio
 import base64
 import io
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +14,9 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import ImageGenCompletedEvent, ImageGenPartialImageEvent
 from PIL import Image
 
+from tests.e2e.conftest import ROOT
+
+PAGE = ROOT / "docs" / "openai.md"
 STEPS = 4
 QUICK = {"steps": STEPS, "guidance": 1.0}
 
@@ -109,3 +115,18 @@ def test_many_wait_at_once_and_one_who_hangs_up_has_its_job_cancelled(
 def test_the_models_are_listed(sdk: OpenAI) -> None:
     assert [model.id for model in sdk.models.list()] == ["starter"]
     assert sdk.models.retrieve("starter").id == sdk.models.retrieve("gpt-image-2").id == "starter"
+
+
+def test_the_example_of_the_page_runs(
+    sdk: OpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code.replace("http://127.0.0.1:8000/v1", str(sdk.base_url)), names)
+    names["client"].close()
+    with Image.open(tmp_path / "picture.png") as found:
+        assert found.size == (512, 512)
+    *told, last = capsys.readouterr().out.split()
+    assert last == "image_generation.completed"
+    assert told[-2:] == ["image_generation.partial_image"] * 2
