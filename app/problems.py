@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -80,6 +81,10 @@ class Problem(BaseModel):
     allowed: Annotated[list[str] | None, Field(description="Values that would do.")] = None
 
 
+Envelope = Callable[[Problem, Mapping[str, str] | None], JSONResponse]
+NO_ENVELOPES: Mapping[str, Envelope] = MappingProxyType({})
+
+
 def type_of(code: str) -> str:
     return f"urn:darkroom:problem:{code}"
 
@@ -131,12 +136,13 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
     )
 
 
-Answerer = Callable[[Problem, Mapping[str, str] | None], Response]
+def handle_problems(app: FastAPI, envelopes: Mapping[str, Envelope] = NO_ENVELOPES) -> None:
+    """Makes every error of the app a problem document, and notes its code for the metrics.
 
-
-def handle_problems(app: FastAPI) -> None:
-    """Makes every error of the app a problem document, and notes its code for the metrics."""
-    app.state.answerers = {}
+    Args:
+        envelopes: how a problem is written instead, by how the path begins.
+    """
+    app.state.envelopes = envelopes
     app.add_exception_handler(DarkroomError, _on_darkroom_error)
     app.add_exception_handler(JobFailed, _on_job_failed)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -144,21 +150,15 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_exception)
 
 
-def answer_otherwise(app: FastAPI, prefix: str, answerer: Answerer) -> None:
-    """Below this path clients expect errors in another form than ours. After `handle_problems`."""
-    app.state.answerers[prefix] = answerer
-
-
-def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> Response:
+def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> JSONResponse:
     request.app.state.metrics.failed(problem.code)
-    answerers: Mapping[str, Answerer] = request.app.state.answerers
-    for prefix, answerer in answerers.items():
-        if request.scope["path"].startswith(prefix):
-            return answerer(problem, headers)
-    return answer(problem, headers)
+    envelopes: Mapping[str, Envelope] = request.app.state.envelopes
+    path = request.scope["path"]
+    write = next((envelopes[start] for start in envelopes if path.startswith(start)), answer)
+    return write(problem, headers)
 
 
-async def _on_darkroom_error(request: Request, error: Exception) -> Response:
+async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DarkroomError)
     if error.code not in STATUS:
         return await _on_exception(request, error)
@@ -181,12 +181,12 @@ def _advice(error: DarkroomError) -> dict[str, str] | None:
     return None
 
 
-async def _on_job_failed(request: Request, error: Exception) -> Response:
+async def _on_job_failed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, JobFailed)
     return _noted(request, error.problem, error.headers)
 
 
-async def _on_invalid(request: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     faults = [_field_fault(fault) for fault in found[:MOST_FAULTS]]
@@ -214,18 +214,18 @@ def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
     if fault["type"] == "json_invalid":
         return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
     named = fault.get("ctx", {}).get("field")
-    path = ".".join(_printable(part) for part in fault["loc"][1:])
+    path = ".".join(printable(part) for part in fault["loc"][1:])
     if not path and not named and fault["type"] == "model_attributes_type":
         return FieldFault(field="body", message="must be a JSON object, sent as application/json")
-    return FieldFault(field=_printable(named) if named else path or "body", message=fault["msg"])
+    return FieldFault(field=named or path or "body", message=fault["msg"])
 
 
-def _printable(part: object) -> str:
+def printable(part: object) -> str:
     """A name as it came, but for its length and lone surrogates, which no JSON can carry."""
     return str(part)[:MOST_NAME].encode("utf-8", "replace").decode()
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, DarkroomError):  # met by FastAPI while it read the body
         return await _on_darkroom_error(request, error.__cause__)
@@ -244,6 +244,6 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return _noted(request, problem, error.headers)
 
 
-async def _on_exception(request: Request, error: Exception) -> Response:
+async def _on_exception(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     return _noted(request, INTERNAL, None)

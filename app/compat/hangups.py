@@ -3,35 +3,53 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import anyio
 from fastapi import Request
 from sse_starlette import ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
+from app.access import Caller
+from app.lookup import find_job
 from app.routes.events import EventStream
 from app.services import Services
 from contract import endings
-from contract.errors import JobEnded, JobNotFound, ServiceError
+from contract.errors import JobEnded, JobNotFound, RedisUnavailable, ServiceError
 from contract.job import JobRecord
 
-LONGEST_S = 7 * 24 * 3600.0  # any job has ended before
+LOOK_S = 60.0
+CANCEL_ATTEMPTS, CANCEL_PAUSE_S = 20, 1.0
 
 logger = logging.getLogger(__name__)
 
 
-async def end_of(services: Services, request: Request, record: JobRecord) -> JobRecord | None:
+async def end_of(
+    services: Services, caller: Caller, request: Request, record: JobRecord
+) -> JobRecord | None:
     """The record of a job once it has ended, or as it is where this process stops before; None
-    where the client hung up."""
-    waiting = asyncio.ensure_future(services.endings.wait(record, LONGEST_S))
+    where the client hung up.
+
+    Raises:
+        JobExpired, JobDeleted, JobNotFound: it ended, and is gone already.
+    """
+    ended = asyncio.ensure_future(_end(services, caller, record))
     gone = asyncio.ensure_future(_hang_up(request))
     try:
-        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else None
+        await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else None
     finally:
-        waiting.cancel()
+        ended.cancel()
         gone.cancel()
+
+
+async def _end(services: Services, caller: Caller, record: JobRecord) -> JobRecord:
+    while not record.state.is_final and not services.endings.is_leaving:
+        record = await services.endings.wait(record, LOOK_S)
+        if not record.state.is_final:
+            with suppress(RedisUnavailable):
+                record = await find_job(services, caller, record.id)
+    return record
 
 
 async def _hang_up(request: Request) -> None:
@@ -41,15 +59,17 @@ async def _hang_up(request: Request) -> None:
 
 
 async def cancel(services: Services, job_id: str) -> None:
-    """As far as that is still possible."""
-    try:
-        await services.backend.call(endings.cancel, job_id)
-    except (JobEnded, JobNotFound):
-        return
-    except ServiceError as error:
-        logger.warning("job %s, whose client hung up, goes on: %s", job_id, error)
-    else:
-        logger.info("job %s is cancelled: its client hung up", job_id)
+    """Unless it has ended. Nobody waits for it here, so there is time for a Redis that is away to
+    come back."""
+    for _ in range(CANCEL_ATTEMPTS):
+        try:
+            with suppress(JobEnded, JobNotFound):
+                await services.backend.call(endings.cancel, job_id)
+                logger.info("job %s is cancelled: its client hung up", job_id)
+            return
+        except ServiceError:
+            await asyncio.sleep(CANCEL_PAUSE_S)
+    logger.warning("job %s goes on, although its client hung up", job_id)
 
 
 class JobStream(EventStream):

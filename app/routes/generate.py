@@ -113,20 +113,6 @@ class Manner:
         return not {"no-cache", "no-store"}.isdisjoint(each.strip() for each in directives)
 
 
-IdempotencyKey = Annotated[
-    list[str] | None,
-    Header(
-        description="1 to 255 printable characters of your own, bare or quoted. To send a "
-        "request again with its key gets the job that it made, for 24 hours.",
-        openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
-    ),
-]
-CacheControl = Annotated[
-    str | None,
-    Header(description="`no-cache`: not from what is finished, although the seed is the same."),
-]
-
-
 async def _manner(
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
@@ -138,8 +124,18 @@ async def _manner(
             "answer, in that format where the request names none.",
         ),
     ] = None,
-    idempotency_key: IdempotencyKey = None,
-    cache_control: CacheControl = None,
+    idempotency_key: Annotated[
+        list[str] | None,
+        Header(
+            description="1 to 255 printable characters of your own, bare or quoted. To send a "
+            "request again with its key gets the job that it made, for 24 hours.",
+            openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
+        ),
+    ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(description="`no-cache`: not from what is finished, although the seed is the same."),
+    ] = None,
 ) -> Manner:
     return Manner(prefer, accept, idempotency_key, cache_control)
 

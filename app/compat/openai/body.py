@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.problems import printable
 from contract.errors import RequestError
 from contract.request import GenerateRequest
 from contract.subscription import TagText
@@ -214,4 +215,4 @@ def _renamed(place: tuple[int | str, ...], params: Mapping[str, str]) -> tuple[i
 
 
 def _fault(param: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("unsupported", message, {"field": param})
+    return PydanticCustomError("unsupported", message, {"field": printable(param)})

@@ -13,6 +13,7 @@ from app.responses import EXAMPLES, FIELDS, Responses
 from contract import errors
 from contract.errors import DarkroomError, GenerationError
 
+PREFIX = "/v1/"
 REQUEST_ID = "x-request-id"
 MOST_RETRY_S = 120
 """The SDK gives up at once where it should wait longer."""

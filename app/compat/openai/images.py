@@ -27,7 +27,7 @@ from app.compat.openai.retries import Attempt, leave, let_go, retaken
 from app.keys import read_key
 from app.quotas import quota_headers
 from app.responses import Responses
-from app.routes.generate import PROBLEMS, REPLAYED, CacheControl, IdempotencyKey, Manner, make_job
+from app.routes.generate import PROBLEMS, REPLAYED, Manner, make_job
 from app.routes.pictures import picture_content
 from app.services import Served, Services
 from contract import errors
@@ -38,7 +38,24 @@ from contract.request import GenerateRequest
 
 router = APIRouter(prefix="/v1/images", tags=["openai"])
 
-CLIENT_GONE = 499
+CLIENT_GONE = 499  # a word of nginx's, for the metrics: nobody reads the answer
+HEADERS = {
+    "parameters": [
+        {
+            "name": "idempotency-key",
+            "in": "header",
+            "description": "As in POST /generate. The SDK sends none of its own; with one the job "
+            "goes on when the client hangs up.",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "cache-control",
+            "in": "header",
+            "description": "`no-cache`: not from what is finished, although the seed is the same.",
+            "schema": {"type": "string"},
+        },
+    ]
+}
 ANSWERS: Responses = {
     200: {
         "description": "The pictures, or with `stream` their events.",
@@ -69,6 +86,7 @@ BODY_EXAMPLES = {
     "/generations",
     response_model=ImagesReply,
     responses=ANSWERS | shown_errors(*PROBLEMS, errors.WaitInterrupted, errors.PictureExpired),
+    openapi_extra=HEADERS,
     summary="Make pictures, as OpenAI's SDK asks for them",
 )
 async def generate_images(
@@ -76,24 +94,23 @@ async def generate_images(
     request: Request,
     services: Served,
     caller: Asker,
-    idempotency_key: IdempotencyKey = None,
-    cache_control: CacheControl = None,
 ) -> Response:
     """A client that hangs up cancels its job, unless it sent an `Idempotency-Key`: with that it
     comes back for it."""
-    manner = Manner(None, None, idempotency_key, cache_control)
+    keys = request.headers.getlist("Idempotency-Key") or None
+    manner = Manner(None, None, keys, request.headers.get("Cache-Control"))
     attempt = Attempt.of(request.headers)
     asked, accepted = await _job(services, caller, body, manner, attempt)
     record = accepted.record
     headers = {REQUEST_ID: record.id} | quota_headers(accepted.quotas)
     if accepted.is_replay:
         headers[REPLAYED] = "true"
-    is_kept = idempotency_key is not None
+    is_kept = keys is not None
     if body.stream:
         events = image_events(services, record, body)
         return JobStream(services, None if is_kept else record.id, events, headers)
     if not record.state.is_final:
-        ended = await end_of(services, request, record)
+        ended = await end_of(services, caller, request, record)
         if ended is None:
             if not is_kept:
                 await let_go(services, record, asked, attempt)
