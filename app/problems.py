@@ -56,6 +56,7 @@ STATUS: Mapping[str, HTTPStatus] = {
 }
 """What each code is in HTTP. Errors that never leave a worker or a start-up are not here."""
 
+WHOLE_BODY = "body"  # in place of a field's name
 MOST_FAULTS = 20
 MOST_NAME = 100  # characters of a field's name that are repeated
 """A body of 64 KB can hold thousands of wrong fields; the answer to it stays small."""
@@ -212,12 +213,14 @@ def _invalid(faults: Sequence[FieldFault], allowed: list[str] | None = None) -> 
 def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
     """Never repeats the input, which may not even be valid JSON."""
     if fault["type"] == "json_invalid":
-        return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
+        return FieldFault(field=WHOLE_BODY, message=f"not valid JSON: {fault['ctx']['error']}")
     named = fault.get("ctx", {}).get("field")
     path = ".".join(printable(part) for part in fault["loc"][1:])
     if not path and not named and fault["type"] == "model_attributes_type":
-        return FieldFault(field="body", message="must be a JSON object, sent as application/json")
-    return FieldFault(field=named or path or "body", message=fault["msg"])
+        return FieldFault(
+            field=WHOLE_BODY, message="must be a JSON object, sent as application/json"
+        )
+    return FieldFault(field=named or path or WHOLE_BODY, message=fault["msg"])
 
 
 def printable(part: object) -> str:
@@ -231,7 +234,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         return await _on_darkroom_error(request, error.__cause__)
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that Python cannot parse
-        fault = FieldFault(field="body", message="cannot be read as JSON")
+        fault = FieldFault(field=WHOLE_BODY, message="cannot be read as JSON")
         return _noted(request, _invalid([fault]), None)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
     problem = Problem(

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.compat.openai.qualities import LEVELS, STEPS, Level, Quality
 from app.problems import printable
 from contract.errors import RequestError
 from contract.request import GenerateRequest
@@ -40,17 +41,6 @@ PARAMS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Their names for fields of ours."""
-
-STEPS: Mapping[str, int] = MappingProxyType(
-    {"low": 12, "medium": 20, "high": 40, "hd": 40, "xhigh": 60, "max": 100}
-)
-"""What a quality costs; `auto` and `standard` leave the steps to the service."""
-
-Level = Literal["low", "medium", "high", "xhigh", "max"]
-LEVELS: Mapping[str, Level] = MappingProxyType(
-    {"low": "low", "medium": "medium", "high": "high", "hd": "high", "xhigh": "xhigh", "max": "max"}
-)
-"""Qualities as replies name them."""
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
@@ -89,7 +79,7 @@ class ImagesBody(BaseModel):
         ),
     ] = None
     quality: Annotated[
-        Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"] | None,
+        Quality | None,
         Field(description=f"Denoising steps, where `steps` names none: {dict(STEPS)}."),
     ] = None
     response_format: Literal["url", "b64_json"] | None = None
@@ -118,7 +108,7 @@ class ImagesBody(BaseModel):
             if name in REFUSED and value is not None:
                 raise _fault(name, REFUSED[name])
             if name not in (*OURS, *REFUSED):
-                raise _fault(name, "Unknown parameter")
+                raise _fault(name, f"Unknown; of our own, these are taken: {', '.join(OURS)}")
         return self
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Errors as OpenAI's SDK reads them."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import uuid4
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from app.problems import STATUS, Problem
+from app.problems import STATUS, WHOLE_BODY, Problem
 from app.responses import EXAMPLES, FIELDS, Responses
 from contract import errors
 from contract.errors import DarkroomError, GenerationError
@@ -17,6 +18,8 @@ PREFIX = "/v1/"
 REQUEST_ID = "x-request-id"
 MOST_RETRY_S = 120
 """The SDK gives up at once where it should wait longer."""
+
+logger = logging.getLogger(__name__)
 
 CODES: Mapping[str, str] = {
     errors.UnknownModel.code: "model_not_found",
@@ -53,7 +56,7 @@ class ErrorReply(BaseModel):
         fault = Fault(
             message=problem.detail,
             type=TYPES.get(status, by_status),
-            param=problem.field,
+            param=problem.field if problem.field != WHOLE_BODY else None,
             code=CODES.get(problem.code, problem.code),
         )
         return cls(error=fault)
@@ -73,6 +76,8 @@ def error_response(problem: Problem, headers: Mapping[str, str] | None) -> JSONR
     if problem.code in NOT_AGAIN:
         sent["x-should-retry"] = "false"
     status = status_of(problem.code, problem.status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("request %s: %s", sent[REQUEST_ID], problem.code)
     return JSONResponse(ErrorReply.of(problem).model_dump(), status, sent)
 
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.compat.openai.body import ImagesBody, Level
+from app.compat.openai.body import ImagesBody
+from app.compat.openai.qualities import Level
 from contract.job import JobRecord
 from contract.request import Format
 from contract.sizes import Size

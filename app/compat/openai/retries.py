@@ -20,7 +20,9 @@ from contract.idempotency import digest_of
 from contract.job import JobRecord, JobState, read_job
 from contract.request import GenerateRequest
 
-TRY, READ_TIMEOUT = "x-stainless-retry-count", "x-stainless-read-timeout"
+TRY = "x-stainless-retry-count"
+TIMEOUTS = ("x-stainless-read-timeout", "x-stainless-timeout")
+"""In seconds: Python's SDK sends the one, JavaScript's the other."""
 
 GRACE_S = 10.0
 """The longest pause between two tries is 8 s."""
@@ -39,9 +41,10 @@ class Attempt:
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> "Attempt":
+        said = next((headers[name] for name in TIMEOUTS if name in headers), "")
         gives_up_s = float("inf")
         with suppress(ValueError):
-            gives_up_s = float(headers.get(READ_TIMEOUT, "inf"))
+            gives_up_s = float(said)
         return cls(headers.get(TRY, "0") != "0", gives_up_s)
 
     @property

@@ -8,7 +8,8 @@ import pytest
 from openai import OpenAI
 from pydantic import ValidationError
 
-from app.compat.openai.body import OURS, PARAMS, STEPS, ImagesBody
+from app.compat.openai.body import OURS, PARAMS, ImagesBody
+from app.compat.openai.qualities import STEPS
 from contract.request import MOST_STEPS, GenerateRequest
 
 pytestmark = pytest.mark.usefixtures("model")
@@ -94,7 +95,9 @@ def test_a_body_that_is_no_object_of_json_is_an_error_in_the_same_form(url: str)
     for content in [*bodies, b'{"prompt":"a","x\\ud800":1}', b'{"prompt":"\\ud800"}']:
         answer = post(url, content)
         assert answer.status_code == 400, content[:40]
-        assert answer.json()["error"]["type"] == "invalid_request_error"
+        error = answer.json()["error"]
+        assert error["type"] == "invalid_request_error"
+        assert error["param"] in (None, "seed", "prompt", "x?"), content[:40]
     assert post(url, b" " * 70_000).status_code == 413
     assert post(url, b"{}", "text/plain").status_code == 400
 

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -37,6 +38,8 @@ def test_what_one_key_made_is_not_the_answer_of_another(
             assert call.result().model_dump()["cached"] is False
         again = mine.images.generate(prompt="a", extra_body={"seed": 7})
         assert again.model_dump()["cached"] is True
+        (job_id, headers) = again.model_dump()["id"], {"Authorization": f"Bearer {other.api_key}"}
+        assert httpx.get(f"{url}/jobs/{job_id}", headers=headers).status_code == 404
     assert all_jobs(jobs.connection) == []  # nobody's
 
 

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from app.compat.openai.body import OURS, STEPS, ImagesBody
+from app.compat.openai.body import OURS, ImagesBody
+from app.compat.openai.qualities import STEPS
 from contract.request import GenerateRequest
 
 PAGE = (Path(__file__).parents[4] / "docs" / "openai.md").read_text(encoding="utf-8")
