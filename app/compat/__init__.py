@@ -1,1 +1,1 @@
-"""What clients of other services speak: leniently, where those are lenient."""
+"""Front doors for clients of other image APIs."""
