@@ -15,6 +15,8 @@ from app.access import authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
+from app.compat.openai.door import add_openai
+from app.compat.openai.errors import PREFIX, error_response
 from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
@@ -31,7 +33,8 @@ from contract.pictures.opening import open_store
 
 GRACE_S = 10
 DESCRIPTION = (
-    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457).\n\n"
+    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457). Under `/v1` the service "
+    "speaks as OpenAI's Images API does.\n\n"
     "The starter model draws single things that have an emoji, such as `red apple`, `sailboat` or "
     "`penguin`; it cannot do sentences, scenes and most combinations."
 )
@@ -65,7 +68,8 @@ def create_app(settings: AppSettings) -> FastAPI:
         )
     for noun in (health, metrics):  # open to all
         app.include_router(noun.router)
-    handle_problems(app)
+    add_openai(app, _guards(settings))
+    handle_problems(app, {PREFIX: error_response})
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
@@ -116,18 +120,26 @@ def serve(settings: AppSettings) -> None:
             cannot be opened.
     """
     settings.require_keys_or_loopback()
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
         server = ApiServer(create_app(settings), timeout_graceful_shutdown=GRACE_S)
         server.run(sockets=[listener])
 
 
-def _listen(settings: AppSettings) -> socket.socket:
-    """Before anything else starts, so that a taken port is one sentence."""
+def listen(settings: AppSettings) -> socket.socket:
+    """Before anything else starts, so that a taken port is one sentence.
+
+    Raises:
+        BadSetting: the address cannot be listened on.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        # asyncio does so only for a socket that names its protocol. Without it the body of an
+        # answer waits for the client's acknowledgement of the head, which many delay by 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise BadSetting(
             f"DARKROOM_HOST and DARKROOM_PORT: {settings.host}:{settings.port} cannot be listened "
