@@ -1,0 +1,80 @@
+// Whether the service is there, who works, and how much waits.
+
+import { byId, el, say } from "./dom.js";
+import { Problem, Unreachable } from "./api.js";
+import { count } from "./words.js";
+
+const SIXTY = 60; // rows: what a picture of 30 steps with guidance costs
+
+/** The state of the service: looked at, shown, and told. */
+export class Status {
+  workers = [];
+  #api;
+  #models = [];
+
+  constructor(api) {
+    this.#api = api;
+  }
+
+  /** Looks; false where no work can be done with the service now. */
+  async look() {
+    try {
+      const { workers } = await this.#api.get("/readyz");
+      this.workers = workers;
+      this.#outage("");
+      return true;
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  show(models) {
+    this.#models = models;
+    const waiting = models.reduce((sum, model) => sum + model.queued, 0);
+    const { length } = this.workers;
+    const work = length ? count(length, "worker") : "No worker";
+    this.#say(length ? "well" : "idle", waiting ? `${work}, ${count(waiting, "job")} waiting` : work);
+    byId("workers").replaceChildren(...this.#details(waiting));
+  }
+
+  #failed(error) {
+    if (error instanceof Unreachable) {
+      this.#say("down", "Not reachable");
+      this.#outage("The service cannot be reached. What was accepted goes on without this page; it comes back by itself.");
+    } else if (error instanceof Problem) {
+      this.#say("down", "Cannot work");
+      this.#outage(`${error.title}: the service is up and takes no work. This page looks again by itself.`);
+    } else throw error;
+  }
+
+  #say(state, text) {
+    byId("state").dataset.state = state;
+    say(byId("state-text"), text);
+  }
+
+  #outage(text) {
+    byId("outage").hidden = !text;
+    say(byId("outage"), text);
+  }
+
+  #details(waiting) {
+    const lines = this.workers.map((worker) =>
+      el("li", {}, el("strong", {}, worker.name), ` draws ${worker.model} on ${worker.device}${speed(worker)}`),
+    );
+    const hint = "Pictures wait until a worker starts: make run starts one with the service, darkroom worker one by itself.";
+    return [
+      el("h2", {}, "Workers"),
+      lines.length ? el("ul", {}, ...lines) : el("p", {}, hint),
+      el("h2", {}, "Queue"),
+      el("p", {}, waiting ? `${count(waiting, "job")} waiting.` : "Nothing waits."),
+      ...this.#models
+        .filter((model) => !model.live_workers && this.workers.length)
+        .map((model) => el("p", { className: "note" }, `Nobody draws ${model.id} now.`)),
+    ];
+  }
+}
+
+function speed({ row_steps_per_s: rows }) {
+  return rows ? `, about ${(SIXTY / rows).toFixed(1)} s for 30 steps` : "";
+}
