@@ -1,4 +1,4 @@
-"""The page at `/` and its files, made once: they follow from the settings and the contract alone."""
+"""The page at `/` and its files, made once: they follow from the settings and the contract."""
 
 import hashlib
 from collections.abc import Mapping

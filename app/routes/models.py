@@ -38,7 +38,5 @@ async def get_models(services: Served) -> ModelsView:
 
 def _census_and_depths(connection: Redis) -> tuple[Census, dict[str, int]]:
     census = take_census(connection)
-    depths = {
-        model: queue.depth(queue.model_queue(connection, model)) for model in census.models
-    }
+    depths = {model: queue.depth(queue.model_queue(connection, model)) for model in census.models}
     return census, depths

@@ -61,7 +61,7 @@ export async function copy(text, what) {
   } catch {
     if (!copyBySelection(text)) return toast("The browser does not let the page copy.");
   }
-  return toast(`${what} copied.`);
+  return toast(`${what} is copied.`);
 }
 
 function copyBySelection(text) {

@@ -33,8 +33,8 @@ export class Api extends EventTarget {
     else sessionStorage.removeItem(KEY);
   }
 
-  /** The answer, if it is a success. */
-  async ask(path, { method = "GET", json, headers = {}, signal, cache = "no-store" } = {}) {
+  /** The answer, if it is a success. (`no-store` would make a POST ask for a fresh picture.) */
+  async ask(path, { method = "GET", json, headers = {}, signal, cache } = {}) {
     const sent = { ...headers };
     const key = this.#key;
     if (key) sent.Authorization = `Bearer ${key}`;
@@ -58,7 +58,7 @@ export class Api extends EventTarget {
 
   async get(path) {
     const key = this.#key;
-    const content = await (await this.ask(path)).json();
+    const content = await (await this.ask(path, { cache: "no-store" })).json();
     this.#require(key);
     return content;
   }

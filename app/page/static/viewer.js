@@ -25,7 +25,7 @@ export class Viewer {
     archive.addEventListener("change", ({ detail: { id, isNew } }) => {
       if (this.#id && (id === this.#id || isNew)) this.#draw();
     });
-    archive.addEventListener("removal", ({ detail }) => detail.id === this.#id && this.#gone());
+    archive.addEventListener("removal", ({ detail }) => detail.id === this.#id && this.#leave());
     this.#dialog.addEventListener("keydown", (event) => this.#key(event));
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close(); // beside it
@@ -46,13 +46,15 @@ export class Viewer {
   }
 
   #close() {
+    if (this.#dialog.open) return; // again, before this was told
     const id = this.#id;
     this.#id = null;
     this.#dialog.replaceChildren();
     this.#on.closed(id);
   }
 
-  #gone() {
+  /** Closes, and leaves it to others where to go on. */
+  #leave() {
     this.#id = null;
     this.#dialog.close();
   }
@@ -62,14 +64,20 @@ export class Viewer {
     const ends = [-1, 1].map((step) => this.#beside(step) === null);
     const shape = [job.id, this.#n, job.state, this.#asksToDelete, ...ends].join();
     if (this.#shape !== shape) {
-      const focused = this.#dialog.contains(document.activeElement) && document.activeElement.dataset.name;
+      const { name } = document.activeElement.dataset;
       this.#shape = shape;
       this.#build(job);
-      if (focused) (this.#dialog.querySelector(`[data-name="${focused}"]`) ?? this.#dialog.querySelector("button")).focus();
+      if (this.#dialog.open) this.#focus(name);
     }
     say(this.#dialog.querySelector(".line"), standing(job));
     this.#dialog.querySelector(".easel").style.setProperty("--share", share(job));
     this.#picture(job);
+  }
+
+  /** Where it was before all was built anew, if that is still there. */
+  #focus(name) {
+    const same = name && this.#dialog.querySelector(`[data-name="${name}"]:not([hidden])`);
+    (same || this.#dialog.querySelector(".close")).focus();
   }
 
   async #picture(job) {
@@ -136,7 +144,7 @@ export class Viewer {
       isOpen(job) ? button("cancel", "Cancel", () => this.#actions.cancel(job), { className: "primary" }) : null,
       ["failed", "cancelled"].includes(job.state) ? button("retry", "Retry", () => again("same"), { className: "primary" }) : null,
       button("reuse", "Use these settings", () => {
-        this.#dialog.close();
+        this.#leave();
         this.#on.reuse(job, images > 1 ? null : image.seed);
       }),
       isOpen(job) ? null : button("another", "Another seed", () => again("new")),
@@ -201,7 +209,8 @@ function button(name, text, onclick, properties = {}) {
 /** What the picture came from, and how it went. */
 function facts(job, n) {
   const { request, images, timings } = job;
-  const took = timings?.total_s ? `${seconds(timings.total_s)}, of which ${seconds(timings.queue_s)} in the queue` : null;
+  const waited = timings?.queue_s >= 1 ? `, ${seconds(timings.queue_s)} of it in the queue` : "";
+  const took = timings?.total_s ? `${seconds(timings.total_s)}${waited}` : null;
   const rows = [
     ["Negative prompt", request.negative_prompt],
     ["Picture", request.images > 1 ? `${n + 1} of ${request.images}` : null],

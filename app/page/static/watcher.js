@@ -5,7 +5,7 @@ import { Problem } from "./api.js";
 import { follow } from "./events.js";
 import { isOpen } from "./words.js";
 
-const MOST = 2;
+const MOST = 3;
 const GONE = [404, 410];
 
 export class Watcher {

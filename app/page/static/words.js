@@ -10,8 +10,7 @@ export function share(job) {
 
 export function seconds(s) {
   if (s === null || s === undefined) return "";
-  if (s < 1) return "under a second";
-  if (s < 90) return `${Math.round(s)} s`;
+  if (s < 90) return `${Math.max(1, Math.round(s))} s`;
   if (s < 5400) return `${Math.round(s / 60)} min`;
   return `${Math.round(s / 3600)} h`;
 }
