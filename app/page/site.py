@@ -1,7 +1,7 @@
 """The page at `/` and its files, made once: they follow from the settings and the contract."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
     {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 )
+CLASSIC = "theme.js"  # a script that runs before the page is drawn; all others are modules
 PREVIEWS = 8
 """How many times the page asks to see each picture while it develops."""
 
@@ -68,7 +69,8 @@ class Site:
             for path in sorted((FOLDER / "static").iterdir())
         }
         version = _digest(b"".join(file.content for file in files.values()))
-        page = File(_render(settings, version).encode(), "text/html")
+        modules = [name for name in files if name.endswith(".js") and name != CLASSIC]
+        page = File(_render(settings, version, modules).encode(), "text/html")
         return cls(page, MappingProxyType(files), version)
 
 
@@ -76,7 +78,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _render(settings: AppSettings, version: str) -> str:
+def _render(settings: AppSettings, version: str, modules: Sequence[str]) -> str:
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -86,6 +88,7 @@ def _render(settings: AppSettings, version: str) -> str:
     )
     return environment.get_template("page.html").render(
         version=version,
+        modules=modules,
         fields=GenerateRequest.model_json_schema()["properties"],
         most_seed=MOST_SEED,
         samplers={name: _label(name) for name in WEB_UI_NAMES},

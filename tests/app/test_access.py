@@ -31,7 +31,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
-OPEN = HEALTH | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+PAGE = {"/", "/assets/{version}/{name}"}
+OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 
 
 def routes() -> list[tuple[str, str]]:
@@ -75,10 +76,11 @@ def test_the_routes_are_found() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-async def test_every_route_wants_a_key_but_those_of_health(
+async def test_every_route_wants_a_key_but_those_of_health_and_the_page(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    answer = await client.request(method, path.replace("{job_id}", new_job_id()))
+    url = path.replace("{job_id}", new_job_id()).replace("{name}", "main.js")
+    answer = await client.request(method, url)
     if path in OPEN:
         assert answer.status_code == 200
         return

