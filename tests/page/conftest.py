@@ -38,7 +38,7 @@ AWAY = "net::ERR_"
 """How the browser notes that nobody answered, which no page can keep it from."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def redis(worked_redis: str) -> Iterator[Redis]:
     client = connect(worked_redis, timeout_s=3.0)
     until(lambda: live_workers(client))
@@ -79,7 +79,7 @@ def serving(settings: AppSettings) -> Iterator[Api]:
     api.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def api(worked_redis: str, redis: Redis) -> Iterator[Api]:
     """Whatever others have asked for is deleted, so that the page begins with nothing."""
     with serving(AppSettings(redis_url=worked_redis)) as api:
@@ -91,7 +91,7 @@ def api(worked_redis: str, redis: Redis) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def locked_api(worked_redis: str, redis: Redis) -> Iterator[Api]:
     """Another API of the same service, which wants keys."""
     with serving(AppSettings(redis_url=worked_redis, keys="required")) as api:
@@ -109,8 +109,10 @@ def chromium() -> str:
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For a module and no longer: while Playwright is there, its event loop is in the way of any
+    other test's."""
     path = chromium()
     with sync_playwright() as playwright:
         # Chromium's sandbox does not start as root, as in a container.

@@ -16,7 +16,7 @@ OF_LOOKS = ["color-contrast", "target-size"]
 def faults(page: Page, rules: list[str] | None = None) -> list[tuple[str, str]]:
     """Of any weight, with where they are; by all rules, unless some are named."""
     which = {"type": "tag", "values": TAGS} if rules is None else {"type": "rule", "values": rules}
-    options: dict[str, Any] = {"runOnly": which}
+    options: dict[str, Any] = {"runOnly": which, "resultTypes": ["violations"]}
     found = Axe().run(page, options=options).response["violations"]
     return [(each["id"], node["html"]) for each in found for node in each["nodes"]]
 

@@ -10,7 +10,7 @@ const SIXTY = 60; // rows: what a picture of 30 steps with guidance costs
 export class Status {
   workers = [];
   #api;
-  #models = [];
+  #models = null; // until they are told
 
   constructor(api) {
     this.#api = api;
@@ -22,6 +22,7 @@ export class Status {
       const { workers } = await this.#api.get("/readyz");
       this.workers = workers;
       this.#outage("");
+      this.show();
       return true;
     } catch (error) {
       this.#failed(error);
@@ -29,9 +30,10 @@ export class Status {
     }
   }
 
-  show(models) {
+  /** What each model's queue holds is told to those who may know; the rest to all. */
+  show(models = this.#models) {
     this.#models = models;
-    const waiting = models.reduce((sum, model) => sum + model.queued, 0);
+    const waiting = models?.reduce((sum, model) => sum + model.queued, 0);
     const { length } = this.workers;
     const work = length ? count(length, "worker") : "No worker";
     this.#say(length ? "well" : "idle", waiting ? `${work}, ${count(waiting, "job")} waiting` : work);
@@ -58,6 +60,15 @@ export class Status {
     say(byId("outage"), text);
   }
 
+  #queue(waiting) {
+    const idle = this.#models.filter((model) => !model.live_workers && this.workers.length);
+    return [
+      el("h2", {}, "Queue"),
+      el("p", {}, waiting ? `${count(waiting, "job")} waiting.` : "Nothing waits."),
+      ...idle.map((model) => el("p", { className: "note" }, `Nobody draws ${model.id} now.`)),
+    ];
+  }
+
   #details(waiting) {
     const lines = this.workers.map((worker) =>
       el("li", {}, el("strong", {}, worker.name), ` draws ${worker.model} on ${worker.device}${speed(worker)}`),
@@ -66,11 +77,7 @@ export class Status {
     return [
       el("h2", {}, "Workers"),
       lines.length ? el("ul", {}, ...lines) : el("p", {}, hint),
-      el("h2", {}, "Queue"),
-      el("p", {}, waiting ? `${count(waiting, "job")} waiting.` : "Nothing waits."),
-      ...this.#models
-        .filter((model) => !model.live_workers && this.workers.length)
-        .map((model) => el("p", { className: "note" }, `Nobody draws ${model.id} now.`)),
+      ...(this.#models ? this.#queue(waiting) : []),
     ];
   }
 }
