@@ -89,6 +89,12 @@ def test_a_picture_is_made_opened_and_deleted_by_keyboard_alone(api: Api, visit:
     expect(card).to_have_count(0)
     expect(viewer).to_be_hidden()
 
+    page.locator("#help").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="By keyboard")).to_be_visible()
+    page.keyboard.press("Enter")  # on what closes it
+    expect(page.locator("#keys")).to_be_hidden()
+
 
 def test_previews_change_until_the_picture_is_there(api: Api, visit: Visit) -> None:
     page = visit(api, PHONE)
@@ -241,6 +247,7 @@ def test_a_key_opens_the_page_and_another_one_sees_nothing(
     assert page.locator(".card").count() == 0
     enter(page, other)
     expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#prompt")).to_have_value("")
     assert page.locator(".card").count() == 0
 
     of_jobs = [each for each in requests if "/jobs/" in each.url]

@@ -11,6 +11,7 @@ export class Archive extends EventTarget {
   #jobs = new Map();
   #previews = new Map(); // by job: the object URL of each picture's last preview
   #addedAt = new Map();
+  #gone = new Set(); // deleted jobs, which a list that was asked for before may still hold
 
   constructor(api) {
     super();
@@ -41,7 +42,7 @@ export class Archive extends EventTarget {
     for (const job of page.jobs) if (!isOpen(job) || !isFollowed(job.id)) this.put(job);
     for (const id of [...this.#jobs.keys()]) {
       const isNewer = this.#addedAt.get(id) > asked;
-      if (!listed.has(id) && id >= oldest && !isNewer) this.remove(id);
+      if (!listed.has(id) && id >= oldest && !isNewer) this.#drop(id);
     }
   }
 
@@ -57,6 +58,7 @@ export class Archive extends EventTarget {
   }
 
   put(job) {
+    if (this.#gone.has(job.id)) return;
     const known = this.#jobs.get(job.id);
     if (known && !isOpen(known) && isOpen(job)) return; // an answer that was overtaken
     if (!known) this.#addedAt.set(job.id, performance.now());
@@ -81,20 +83,22 @@ export class Archive extends EventTarget {
     this.#tell("change", id, { isNew: false });
   }
 
+  /** For good. */
   remove(id) {
+    this.#gone.add(id);
+    this.#drop(id);
+  }
+
+  #drop(id) {
     if (!this.#jobs.delete(id)) return;
-    this.forgetPreviews(id);
+    this.previews(id).forEach((url) => url && URL.revokeObjectURL(url));
+    this.#previews.delete(id);
     this.#addedAt.delete(id);
     this.#tell("removal", id);
   }
 
-  forgetPreviews(id) {
-    this.previews(id).forEach((url) => url && URL.revokeObjectURL(url));
-    this.#previews.delete(id);
-  }
-
   clear() {
-    for (const id of [...this.#jobs.keys()]) this.remove(id);
+    for (const id of [...this.#jobs.keys()]) this.#drop(id);
     this.next = undefined;
   }
 

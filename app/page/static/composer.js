@@ -79,6 +79,15 @@ export class Composer {
     this.#fields.prompt.focus();
   }
 
+  /** Everything as it was in the beginning. */
+  clear() {
+    this.#form.reset();
+    this.#faults.clear();
+    this.#lock(false);
+    this.#fit();
+    sessionStorage.removeItem(DRAFT);
+  }
+
   write(prompt) {
     this.#fields.prompt.value = prompt;
     this.#input(this.#fields.prompt);
@@ -137,7 +146,7 @@ export class Composer {
   #fit() {
     const model = this.#model;
     if (!model) return;
-    const shape = this.#fields.shape?.value ?? this.#draft().shape ?? "square";
+    const shape = this.#fields.shape?.value || this.#draft().shape || "square";
     const sizes = sizesFor(model).map((size) => choice(size.id, size.label, size));
     byId("shapes").replaceChildren(...sizes, choice(CUSTOM, "Custom", null));
     this.#fields.shape.value = shape;

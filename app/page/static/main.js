@@ -1,7 +1,7 @@
 // Puts the page together, and keeps it up to date.
 
 import { Actions } from "./actions.js";
-import { Api, Problem, Unreachable } from "./api.js";
+import { Api } from "./api.js";
 import { Archive } from "./archive.js";
 import { Composer } from "./composer.js";
 import { Door } from "./door.js";
@@ -38,27 +38,27 @@ const door = new Door(api, enter);
 const isLocked = () => facts.needs_keys && !api.hasKey;
 let timer;
 let isLooking = false;
+let isWanted = false; // once more, as something happened since it began
 let shownExamples;
 
 /** One look at everything; the next one follows by itself. */
 async function look() {
+  isWanted = isLooking;
   if (isLooking) return;
   isLooking = true;
   clearTimeout(timer);
-  let isWell = false;
+  let pause = BUSY_MS;
   try {
-    isWell = (await status.look()) && (isLocked() || (await read()));
+    await status.look();
+    if (!isLocked()) await read();
+    if (!watcher.leavesOut) pause = CALM_MS;
   } catch (error) {
-    if (!isExpected(error)) throw error;
+    status.fail(error);
   } finally {
     isLooking = false;
-    const pause = isWell && !watcher.leavesOut ? CALM_MS : BUSY_MS;
-    if (!document.hidden) timer = setTimeout(look, pause);
+    if (!document.hidden) timer = setTimeout(look, isWanted ? 0 : pause);
   }
 }
-
-const isExpected = (error) =>
-  error instanceof Unreachable || error instanceof Problem || error.name === "AbortError";
 
 async function read() {
   const [{ models }] = await Promise.all([api.get("/models"), archive.refresh(watcher.isFollowed)]);
@@ -66,7 +66,6 @@ async function read() {
   composer.offer(models);
   suggest();
   gallery.settle();
-  return true;
 }
 
 function suggest() {
@@ -101,9 +100,12 @@ function leave(reason) {
 }
 
 api.addEventListener("locked", () => byId("room").hidden || leave("The key is no longer known."));
-api.addEventListener("reach", look);
+api.addEventListener("reach", () => isLooking || look());
 document.addEventListener("visibilitychange", () => document.hidden || look());
-byId("forget").addEventListener("click", () => leave());
+byId("forget").addEventListener("click", () => {
+  composer.clear();
+  leave();
+});
 byId("help").addEventListener("click", () => byId("keys").showModal());
 byId("composer").addEventListener("accepted", ({ detail }) => {
   const card = document.querySelector(`.card[data-id="${detail.id}"]`);

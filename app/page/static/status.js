@@ -16,18 +16,22 @@ export class Status {
     this.#api = api;
   }
 
-  /** Looks; false where no work can be done with the service now. */
   async look() {
-    try {
-      const { workers } = await this.#api.get("/readyz");
-      this.workers = workers;
-      this.#outage("");
-      this.show();
-      return true;
-    } catch (error) {
-      this.#failed(error);
-      return false;
-    }
+    const { workers } = await this.#api.get("/readyz");
+    this.workers = workers;
+    this.#outage("");
+    this.show();
+  }
+
+  /** Shows why a look came to nothing. */
+  fail(error) {
+    if (error instanceof Unreachable) {
+      this.#say("down", "Not reachable");
+      this.#outage("The service cannot be reached. What was accepted goes on without this page; it comes back by itself.");
+    } else if (error instanceof Problem && error.status !== 401) {
+      this.#say("down", "Cannot work");
+      this.#outage(`${error.title}: ${error.message} This page looks again by itself.`);
+    } else if (!(error instanceof Problem || error.name === "AbortError")) throw error;
   }
 
   /** What each model's queue holds is told to those who may know; the rest to all. */
@@ -38,16 +42,6 @@ export class Status {
     const work = length ? count(length, "worker") : "No worker";
     this.#say(length ? "well" : "idle", waiting ? `${work}, ${count(waiting, "job")} waiting` : work);
     byId("workers").replaceChildren(...this.#details(waiting));
-  }
-
-  #failed(error) {
-    if (error instanceof Unreachable) {
-      this.#say("down", "Not reachable");
-      this.#outage("The service cannot be reached. What was accepted goes on without this page; it comes back by itself.");
-    } else if (error instanceof Problem) {
-      this.#say("down", "Cannot work");
-      this.#outage(`${error.title}: the service is up and takes no work. This page looks again by itself.`);
-    } else throw error;
   }
 
   #say(state, text) {
