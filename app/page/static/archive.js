@@ -64,7 +64,10 @@ export class Archive extends EventTarget {
     if (!known) this.#addedAt.set(job.id, performance.now());
     else if (job.queue_position === null) job.queue_position = known.queue_position;
     this.#jobs.set(job.id, job);
-    this.#tell("change", job.id, { isNew: !known, hasEnded: known && isOpen(known) && !isOpen(job) });
+    this.#tell("change", job.id, {
+      isNew: !known,
+      hasEnded: known && isOpen(known) && !isOpen(job),
+    });
   }
 
   /** Changes a job by one of its events. */
@@ -73,9 +76,11 @@ export class Archive extends EventTarget {
     if (!job) return;
     if (name === "end" || name === "snapshot") return this.put(data);
     if (name === "preview") this.#show(id, data);
-    else if (name === "queued") Object.assign(job, data, { state: data.queue_position ? "queued" : job.state });
+    else if (name === "queued")
+      Object.assign(job, data, { state: data.queue_position ? "queued" : job.state });
     else if (name === "started") Object.assign(job, { state: "running", worker: data.worker });
-    else if (name === "requeued") Object.assign(job, { state: "queued", queue_position: null, worker: null });
+    else if (name === "requeued")
+      Object.assign(job, { state: "queued", queue_position: null, worker: null });
     else if (name === "progress") {
       const { step, steps, estimated_s } = data;
       Object.assign(job, { state: "running", progress: { step, steps }, estimated_s });

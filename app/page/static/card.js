@@ -8,7 +8,9 @@ export class Card {
   constructor(job, pictures, on) {
     this.job = job;
     this.#pictures = pictures;
-    this.#cells = Array.from({ length: job.request.images }, () => el("span", { className: "cell" }));
+    this.#cells = Array.from({ length: job.request.images }, () =>
+      el("span", { className: "cell" }),
+    );
     this.#bar = el("span", { className: "bar", "aria-hidden": "true" });
     this.#sheet = el(
       "span",

@@ -2,11 +2,11 @@
 
 import { announce, busy, byId, el } from "./dom.js";
 import { Faults } from "./faults.js";
-import { sizesFor } from "./sizes.js";
+import { Seed } from "./seed.js";
+import { Sizes } from "./sizes.js";
 
 const DRAFT = "darkroom.draft";
-const MOST_SEED = Number(byId("seed").max);
-const CUSTOM = "custom";
+const SLIDERS = ["steps", "guidance", "images"];
 
 export class Composer {
   #api;
@@ -15,6 +15,8 @@ export class Composer {
   #form = byId("composer");
   #fields = this.#form.elements;
   #faults = new Faults(this.#form);
+  #sizes = new Sizes(this.#form);
+  #seed = new Seed(this.#fields.images, () => this.#input(this.#fields.seed));
   #models = [];
   #abilities = "";
   #sent = null; // the last request that got no answer, and its idempotency key
@@ -30,14 +32,8 @@ export class Composer {
       this.submit();
     });
     this.#form.addEventListener("keydown", (event) => this.#key(event));
-    byId("dice").addEventListener("click", () => this.#roll());
-    byId("lock").addEventListener("click", () => this.#lock(!this.#isLocked));
     this.#fields.model.addEventListener("change", () => this.#fit());
     this.#fields.sampler.addEventListener("change", () => this.#fit());
-  }
-
-  get #isLocked() {
-    return byId("lock").getAttribute("aria-pressed") === "true";
   }
 
   get #model() {
@@ -51,7 +47,9 @@ export class Composer {
 
   /** What can be asked for depends on the models that there are. */
   offer(models) {
-    const abilities = JSON.stringify(models.map(({ seen_at, queued, live_workers, ...rest }) => rest));
+    const abilities = JSON.stringify(
+      models.map(({ seen_at, queued, live_workers, ...rest }) => rest),
+    );
     if (abilities === this.#abilities) return; // to build it anew would take the focus away
     this.#abilities = abilities;
     const had = this.#fields.model.value || this.#draft().model;
@@ -59,7 +57,8 @@ export class Composer {
     this.#fields.model.replaceChildren(
       ...models.map((model) => el("option", { value: model.id }, model.id)),
     );
-    const chosen = models.find((model) => model.id === had) ?? models.find((model) => model.default);
+    const chosen =
+      models.find((model) => model.id === had) ?? models.find((model) => model.default);
     if (chosen) this.#fields.model.value = chosen.id;
     byId("model-field").hidden = models.length < 2;
     this.#fit();
@@ -70,10 +69,14 @@ export class Composer {
     for (const name of ["prompt", "negative_prompt", "sampler", "steps", "guidance", "images"]) {
       this.#fields[name].value = request[name];
     }
-    if (this.#models.some((model) => model.id === request.model)) this.#fields.model.value = request.model;
-    this.#fields.seed.value = seed ?? request.seed;
-    this.#lock(true);
-    this.#choose(request.resized_width ?? request.width, request.resized_height ?? request.height);
+    if (this.#models.some((model) => model.id === request.model))
+      this.#fields.model.value = request.model;
+    this.#seed.show(seed ?? request.seed);
+    this.#seed.keep(true);
+    this.#sizes.choose(
+      request.resized_width ?? request.width,
+      request.resized_height ?? request.height,
+    );
     this.#fit();
     this.#input(this.#fields.prompt);
     this.#fields.prompt.focus();
@@ -83,7 +86,7 @@ export class Composer {
   clear() {
     this.#form.reset();
     this.#faults.clear();
-    this.#lock(false);
+    this.#seed.keep(false);
     this.#fit();
     sessionStorage.removeItem(DRAFT);
   }
@@ -98,16 +101,18 @@ export class Composer {
   }
 
   async #submit() {
-    if (!this.#faults.check(this.#isLocked)) return;
+    if (!this.#faults.check(this.#seed.isKept)) return;
     const body = this.#body();
     const json = JSON.stringify(body);
     if (this.#sent?.json !== json) this.#sent = { json, key: newKey() };
     try {
       const headers = { "Idempotency-Key": this.#sent.key };
-      const job = await (await this.#api.ask("/generate", { method: "POST", json: body, headers })).json();
+      const job = await (
+        await this.#api.ask("/generate", { method: "POST", json: body, headers })
+      ).json();
       this.#sent = null;
       this.#archive.put(job);
-      if (!this.#isLocked) this.#fields.seed.value = job.request.seed;
+      if (!this.#seed.isKept) this.#seed.show(job.request.seed);
       this.#save();
       announce(`${job.request.prompt}: accepted`);
       this.#form.dispatchEvent(new CustomEvent("accepted", { detail: job }));
@@ -126,35 +131,18 @@ export class Composer {
       images: Number(value("images")),
       sampler: value("sampler"),
       previews: this.#previews,
-      ...this.#size(),
+      model: this.#model?.id,
+      seed: this.#seed.value,
+      ...this.#sizes.value,
     };
-    if (this.#model) body.model = this.#model.id;
-    if (this.#isLocked && value("seed") !== "") body.seed = Number(value("seed"));
-    return body;
-  }
-
-  #size() {
-    const shape = this.#fields.shape?.value;
-    if (shape === CUSTOM) {
-      return { width: Number(this.#fields.width.value), height: Number(this.#fields.height.value) };
-    }
-    const size = this.#model && sizesFor(this.#model).find(({ id }) => id === shape);
-    return size ? { width: size.width, height: size.height } : {};
+    return body; // what is undefined is left out of JSON
   }
 
   /** Shows the bounds that the model and the sampler set. */
   #fit() {
     const model = this.#model;
     if (!model) return;
-    const shape = this.#fields.shape?.value || this.#draft().shape || "square";
-    const sizes = sizesFor(model).map((size) => choice(size.id, size.label, size));
-    byId("shapes").replaceChildren(...sizes, choice(CUSTOM, "Custom", null));
-    this.#fields.shape.value = shape;
-    for (const name of ["width", "height"]) {
-      const { min_side: min, max_side: max, side_multiple: step } = model;
-      Object.assign(this.#fields[name], { min, max, step });
-      this.#fields[name].value ||= model[name];
-    }
+    this.#sizes.offer(model, this.#draft().shape);
     for (const option of this.#fields.sampler.options) {
       const card = model.samplers[option.value];
       option.disabled = !card || card.refusal !== null;
@@ -165,17 +153,9 @@ export class Composer {
     this.#reflect();
   }
 
-  #choose(width, height) {
-    const size = this.#model && sizesFor(this.#model).find((each) => each.width === width && each.height === height);
-    if (this.#fields.shape) this.#fields.shape.value = size?.id ?? CUSTOM;
-    this.#fields.width.value = width;
-    this.#fields.height.value = height;
-  }
-
   #input(field) {
     const slid = field.dataset.for;
     if (slid) this.#fields[slid].value = field.value;
-    if (field.name === "seed") this.#lock(field.value !== "");
     const touched = field.name === "shape" ? ["width", "height"] : [slid ?? field.name];
     touched.forEach((name) => this.#faults.clear(name));
     this.#reflect();
@@ -184,8 +164,8 @@ export class Composer {
 
   /** What follows from other fields. */
   #reflect() {
-    for (const name of ["steps", "guidance", "images"]) range(name).value = this.#fields[name].value;
-    byId("sides").hidden = this.#fields.shape?.value !== CUSTOM;
+    for (const name of SLIDERS) range(name).value = this.#fields[name].value;
+    this.#sizes.reflect();
   }
 
   #key(event) {
@@ -196,55 +176,33 @@ export class Composer {
     this.submit();
   }
 
-  #roll() {
-    const [drawn] = crypto.getRandomValues(new Uint32Array(1));
-    this.#fields.seed.value = Math.min(drawn, MOST_SEED - this.#fields.images.valueAsNumber + 1 || MOST_SEED);
-    this.#lock(true);
-    announce(`Seed ${this.#fields.seed.value}`);
-  }
-
-  #lock(isLocked) {
-    const lock = byId("lock");
-    lock.setAttribute("aria-pressed", String(isLocked));
-    this.#faults.clear("seed");
-    this.#save();
-  }
-
   #draft() {
     return JSON.parse(sessionStorage.getItem(DRAFT) ?? "{}");
   }
 
   #save() {
     const draft = Object.fromEntries(new FormData(this.#form));
-    sessionStorage.setItem(DRAFT, JSON.stringify({ ...this.#draft(), ...draft, isLocked: this.#isLocked }));
+    sessionStorage.setItem(
+      DRAFT,
+      JSON.stringify({ ...this.#draft(), ...draft, isKept: this.#seed.isKept }),
+    );
   }
 
   #restore() {
-    const { isLocked, shape, ...draft } = this.#draft();
+    const { isKept, shape, ...draft } = this.#draft();
     for (const [name, value] of Object.entries(draft)) {
       if (this.#fields[name]) this.#fields[name].value = value;
     }
-    if (isLocked) byId("lock").setAttribute("aria-pressed", "true");
+    this.#seed.keep(isKept === true);
     this.#reflect();
   }
 }
 
 const range = (name) => document.querySelector(`input[data-for="${name}"]`);
 
-function choice(id, label, size) {
-  const glyph = el("span", { className: `glyph ${id}`, "aria-hidden": "true" });
-  const note = size ? el("span", { className: "pixels" }, `${size.width} × ${size.height}`) : null;
-  return el(
-    "label",
-    {},
-    el("input", { type: "radio", name: "shape", value: id }),
-    glyph,
-    el("span", {}, label),
-    note,
-  );
-}
-
 /** Any text that nobody else has; randomUUID is there in secure contexts only. */
 function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
 }

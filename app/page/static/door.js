@@ -36,7 +36,11 @@ export class Door {
       await this.#api.ask("/models");
     } catch (error) {
       this.#api.keep("");
-      return this.#say(error instanceof Problem && error.status !== 401 ? error.message : FAULTS[error.status] ?? FAULTS.away);
+      return this.#say(
+        error instanceof Problem && error.status !== 401
+          ? error.message
+          : (FAULTS[error.status] ?? FAULTS.away),
+      );
     }
     byId("door").hidden = true;
     byId("key").value = "";

@@ -24,7 +24,10 @@ export class Pictures {
 
   forget(job) {
     for (const image of job.images) {
-      this.#urls.get(image.url)?.then((url) => URL.revokeObjectURL(url), () => {});
+      this.#urls.get(image.url)?.then(
+        (url) => URL.revokeObjectURL(url),
+        () => {},
+      );
       this.#urls.delete(image.url);
     }
   }

@@ -27,7 +27,9 @@ export class Status {
   fail(error) {
     if (error instanceof Unreachable) {
       this.#say("down", "Not reachable");
-      this.#outage("The service cannot be reached. What was accepted goes on without this page; it comes back by itself.");
+      this.#outage(
+        "The service cannot be reached. What was accepted goes on without this page; it comes back by itself.",
+      );
     } else if (error instanceof Problem && error.status !== 401) {
       this.#say("down", "Cannot work");
       this.#outage(`${error.title}: ${error.message} This page looks again by itself.`);
@@ -40,7 +42,10 @@ export class Status {
     const waiting = models?.reduce((sum, model) => sum + model.queued, 0);
     const { length } = this.workers;
     const work = length ? count(length, "worker") : "No worker";
-    this.#say(length ? "well" : "idle", waiting ? `${work}, ${count(waiting, "job")} waiting` : work);
+    this.#say(
+      length ? "well" : "idle",
+      waiting ? `${work}, ${count(waiting, "job")} waiting` : work,
+    );
     byId("workers").replaceChildren(...this.#details(waiting));
   }
 
@@ -65,12 +70,24 @@ export class Status {
 
   #details(waiting) {
     const lines = this.workers.map((worker) =>
-      el("li", {}, el("strong", {}, worker.name), ` draws ${worker.model} on ${worker.device}${speed(worker)}`),
+      el(
+        "li",
+        {},
+        el("strong", {}, worker.name),
+        ` draws ${worker.model} on ${worker.device}${speed(worker)}`,
+      ),
     );
-    const hint = "Pictures wait until a worker starts: make run starts one with the service, darkroom worker one by itself.";
+    const code = (text) => el("code", {}, text);
+    const hint = [
+      "Pictures wait until a worker starts: ",
+      code("make run"),
+      " starts one with the service, ",
+      code("darkroom worker"),
+      " one by itself.",
+    ];
     return [
       el("h2", {}, "Workers"),
-      lines.length ? el("ul", {}, ...lines) : el("p", {}, hint),
+      lines.length ? el("ul", {}, ...lines) : el("p", {}, ...hint),
       ...(this.#models ? this.#queue(waiting) : []),
     ];
   }

@@ -3,7 +3,8 @@
 import { busy, byId, el, say } from "./dom.js";
 import { copy } from "./actions.js";
 import { curl, python, requestFor } from "./snippets.js";
-import { fileName, isOpen, moment, samplerName, seconds, share, size, standing } from "./words.js";
+import { facts } from "./facts.js";
+import { fileName, isOpen, share, standing } from "./words.js";
 
 export class Viewer {
   #archive;
@@ -109,13 +110,23 @@ export class Viewer {
       el(
         "div",
         { className: "story" },
-        button("close", "×", () => this.#dialog.close(), { className: "close", "aria-label": "Close" }),
+        button("close", "×", () => this.#dialog.close(), {
+          className: "close",
+          "aria-label": "Close",
+        }),
         el("h2", { id: "viewer-title" }, request.prompt),
         el("p", { className: "line", role: "status" }),
         job.error ? el("p", { className: "fault" }, job.error.detail) : null,
         ...job.warnings.map((warning) => el("p", { className: "note" }, warning)),
         this.#buttons(job),
-        el("dl", {}, ...facts(job, this.#n).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+        el(
+          "dl",
+          {},
+          ...facts(job, this.#n).flatMap(([name, value]) => [
+            el("dt", {}, name),
+            el("dd", {}, value),
+          ]),
+        ),
       ),
     );
   }
@@ -124,7 +135,9 @@ export class Viewer {
     const isThere = this.#beside(step) !== null;
     const labels = { previous: "The picture before", next: "The next picture" };
     return button(name, sign, () => this.#go(step), {
-      className: `arrow ${name}`, "aria-label": labels[name], hidden: !isThere,
+      className: `arrow ${name}`,
+      "aria-label": labels[name],
+      hidden: !isThere,
     });
   }
 
@@ -140,28 +153,44 @@ export class Viewer {
     return el(
       "div",
       { className: "deeds" },
-      job.images.length ? el("a", { className: "primary", download: name, "data-name": "save" }, "Save") : null,
-      isOpen(job) ? button("cancel", "Cancel", () => this.#actions.cancel(job), { className: "primary" }) : null,
-      ["failed", "cancelled"].includes(job.state) ? button("retry", "Retry", () => again("same"), { className: "primary" }) : null,
+      job.images.length
+        ? el("a", { className: "primary", download: name, "data-name": "save" }, "Save")
+        : null,
+      isOpen(job)
+        ? button("cancel", "Cancel", () => this.#actions.cancel(job), { className: "primary" })
+        : null,
+      ["failed", "cancelled"].includes(job.state)
+        ? button("retry", "Retry", () => again("same"), { className: "primary" })
+        : null,
       button("reuse", "Use these settings", () => {
         this.#leave();
         this.#on.reuse(job, images > 1 ? null : image.seed);
       }),
       isOpen(job) ? null : button("another", "Another seed", () => again("new")),
-      button("curl", "Copy as curl", () => copy(curl(body, name, this.#on.needsKey), "The curl command")),
-      button("python", "Copy as Python", () => copy(python(body, name, this.#on.needsKey), "The Python code")),
+      button("curl", "Copy as curl", () =>
+        copy(curl(body, name, this.#on.needsKey), "The curl command"),
+      ),
+      button("python", "Copy as Python", () =>
+        copy(python(body, name, this.#on.needsKey), "The Python code"),
+      ),
       isOpen(job) ? null : this.#deleteButton(job),
     );
   }
 
   #deleteButton(job) {
     if (!this.#asksToDelete) {
-      return button("delete", "Delete", () => {
-        this.#asksToDelete = true;
-        this.#draw();
-      }, { className: "last" });
+      return button(
+        "delete",
+        "Delete",
+        () => {
+          this.#asksToDelete = true;
+          this.#draw();
+        },
+        { className: "last" },
+      );
     }
-    const words = job.images.length > 1 ? `Delete all ${job.images.length} for good` : "Delete for good";
+    const words =
+      job.images.length > 1 ? `Delete all ${job.images.length} for good` : "Delete for good";
     return button("delete", words, () => this.#actions.delete(job), { className: "last danger" });
   }
 
@@ -204,26 +233,4 @@ function button(name, text, onclick, properties = {}) {
   const made = el("button", { type: "button", "data-name": name, ...properties }, text);
   made.addEventListener("click", () => busy(made, async () => onclick()));
   return made;
-}
-
-/** What the picture came from, and how it went. */
-function facts(job, n) {
-  const { request, images, timings } = job;
-  const waited = timings?.queue_s >= 1 ? `, ${seconds(timings.queue_s)} of it in the queue` : "";
-  const took = timings?.total_s ? `${seconds(timings.total_s)}${waited}` : null;
-  const rows = [
-    ["Negative prompt", request.negative_prompt],
-    ["Picture", request.images > 1 ? `${n + 1} of ${request.images}` : null],
-    ["Size", size(job)],
-    ["Seed", String(images[n]?.seed ?? request.seed + n)],
-    ["Steps", String(request.steps)],
-    ["Guidance", String(request.guidance)],
-    ["Sampler", samplerName(request.sampler)],
-    ["Model", job.model],
-    ["Asked", moment(job.created_at)],
-    ["Took", job.cached ? "nothing: an equal job had made it already" : took],
-    ["Worker", job.worker],
-    ["Job", job.id],
-  ];
-  return rows.filter(([, value]) => value);
 }

@@ -51,7 +51,10 @@ export function moment(text) {
 
 /** A name for a picture's file, as the service makes it. */
 export function fileName(job, image) {
-  const words = job.request.prompt.toLowerCase().slice(0, 40).replace(/[^a-z0-9]+/g, "-");
+  const words = job.request.prompt
+    .toLowerCase()
+    .slice(0, 40)
+    .replace(/[^a-z0-9]+/g, "-");
   return `${words.replace(/^-|-$/g, "") || "picture"}-${image.seed}.${job.request.format}`;
 }
 
