@@ -99,7 +99,7 @@ def test_a_picture_is_made_opened_and_deleted_by_keyboard_alone(api: Api, visit:
 def test_previews_change_until_the_picture_is_there(api: Api, visit: Visit) -> None:
     page = visit(api, PHONE)
     page.click("#settings summary")
-    card = develop(page, "penguin", steps=16)
+    card = develop(page, "penguin", steps=12)
     shown: list[str] = []
 
     def watch() -> bool:
