@@ -21,9 +21,10 @@ from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
 from app.newsroom import Newsroom
+from app.page.site import Site
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
-from app.routes import events, generate, health, jobs, metrics, models, pictures, retries
+from app.routes import events, generate, health, jobs, metrics, models, page, pictures, retries
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -56,6 +57,7 @@ def create_app(settings: AppSettings) -> FastAPI:
         gallery=Gallery(open_store(settings, backend.connection)),
         keyring=Keyring(backend),
         metrics=AppMetrics(backend.connection),
+        site=Site.of(settings),
     )
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
@@ -66,7 +68,7 @@ def create_app(settings: AppSettings) -> FastAPI:
             dependencies=_guards(settings),
             responses=problems(errors.NotAuthenticated),
         )
-    for noun in (health, metrics):  # open to all
+    for noun in (health, metrics, page):  # open to all
         app.include_router(noun.router)
     add_openai(app, _guards(settings))
     handle_problems(app, {PREFIX: error_response})

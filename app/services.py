@@ -11,6 +11,7 @@ from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics
 from app.newsroom import Newsroom
+from app.page.site import Site
 from app.settings import AppSettings
 from app.waiting import Endings
 
@@ -25,6 +26,7 @@ class Services:
     gallery: Gallery
     keyring: Keyring
     metrics: AppMetrics
+    site: Site
 
 
 async def _services(request: Request) -> Services:

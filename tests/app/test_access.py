@@ -31,7 +31,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
-OPEN = HEALTH | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+PAGE = {"/", "/assets/{version}/{name}"}
+OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 SIGNED = "/v1/images/{job_id}/{n}"
 """Its signature stands for a key."""
 
@@ -77,10 +78,11 @@ def test_the_routes_are_found() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-async def test_every_route_wants_a_key_but_those_of_health(
+async def test_every_route_wants_a_key_but_those_of_health_and_the_page(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    url = path.replace("{job_id}", new_job_id()).replace("{n}", "0")
+    url = path.replace("{job_id}", new_job_id()).replace("{name}", "main.js")
+    url = url.replace("{n}", "0")
     answer = await client.request(method, url)
     if path in OPEN:
         assert answer.status_code == 200
