@@ -1,8 +1,9 @@
 """Errors as RFC 9457 problem documents, each with a stable `code`."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
@@ -78,6 +79,10 @@ class Problem(BaseModel):
     allowed: Annotated[list[str] | None, Field(description="Values that would do.")] = None
 
 
+Envelope = Callable[[Problem, Mapping[str, str] | None], JSONResponse]
+NO_ENVELOPES: Mapping[str, Envelope] = MappingProxyType({})
+
+
 class JobFailed(Exception):
     """The job that a caller waited for ended with an error; `headers` say which job that was."""
 
@@ -120,8 +125,13 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
     )
 
 
-def handle_problems(app: FastAPI) -> None:
-    """Makes every error of the app a problem document, and notes its code for the metrics."""
+def handle_problems(app: FastAPI, envelopes: Mapping[str, Envelope] = NO_ENVELOPES) -> None:
+    """Makes every error of the app a problem document, and notes its code for the metrics.
+
+    Args:
+        envelopes: how a problem is written instead, by how the path begins.
+    """
+    app.state.envelopes = envelopes
     app.add_exception_handler(DarkroomError, _on_darkroom_error)
     app.add_exception_handler(JobFailed, _on_job_failed)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -131,7 +141,10 @@ def handle_problems(app: FastAPI) -> None:
 
 def _noted(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> JSONResponse:
     request.app.state.metrics.failed(problem.code)
-    return answer(problem, headers)
+    envelopes: Mapping[str, Envelope] = request.app.state.envelopes
+    path = request.scope["path"]
+    write = next((envelopes[start] for start in envelopes if path.startswith(start)), answer)
+    return write(problem, headers)
 
 
 async def _on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
@@ -190,13 +203,13 @@ def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
     if fault["type"] == "json_invalid":
         return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
     named = fault.get("ctx", {}).get("field")
-    path = ".".join(_printable(part) for part in fault["loc"][1:])
+    path = ".".join(printable(part) for part in fault["loc"][1:])
     if not path and not named and fault["type"] == "model_attributes_type":
         return FieldFault(field="body", message="must be a JSON object, sent as application/json")
     return FieldFault(field=named or path or "body", message=fault["msg"])
 
 
-def _printable(part: object) -> str:
+def printable(part: object) -> str:
     """A name as it came, but for its length and lone surrogates, which no JSON can carry."""
     return str(part)[:MOST_NAME].encode("utf-8", "replace").decode()
 

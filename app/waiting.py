@@ -48,6 +48,11 @@ class Endings:
             if not self._waiting[record.id]:
                 del self._waiting[record.id]
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether nobody waits here any more, whatever has become of the jobs."""
+        return self._is_leaving
+
     def release(self) -> None:
         """Ends every wait, now and from now on: a process that stops still owes all who wait the
         ids of their jobs."""

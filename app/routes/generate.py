@@ -174,7 +174,7 @@ async def submit(
         )
     keys, prefer = manner.idempotency_key, manner.prefer
     ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys is not None else None
-    accepted = await _accept(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
+    accepted = await make_job(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
     record = accepted.record
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
     if wait_s is not None and not record.state.is_final:
@@ -189,7 +189,7 @@ async def submit(
     return await _job(services, record, headers)
 
 
-async def _accept(
+async def make_job(
     services: Services,
     caller: Caller,
     asked: GenerateRequest,

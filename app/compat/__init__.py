@@ -1,0 +1,1 @@
+"""Front doors for clients of other image APIs."""

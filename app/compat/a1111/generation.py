@@ -1,0 +1,90 @@
+"""POST /sdapi/v1/txt2img: pictures, and the connection stays open until they are there."""
+
+import base64
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+
+from app.access import Asker, Caller
+from app.compat.a1111.attendance import attend
+from app.compat.a1111.desk import Desk
+from app.compat.a1111.info import info_of
+from app.compat.a1111.options import read_options
+from app.compat.a1111.request import Txt2Img, wanted
+from app.compat.a1111.views import Txt2ImgView
+from app.problems import JobFailed
+from app.routes.generate import Manner, make_job
+from app.services import Served, Services
+from contract.desks import chosen_model, put_away, take_on
+from contract.errors import PictureExpired, ServiceError
+from contract.job import JobRecord
+
+router = APIRouter()
+
+JOB_HEADER = "X-Darkroom-Job"
+CLIENT_CLOSED = 499  # a word of nginx's, for the metrics: nobody reads the answer
+
+
+@router.post("/sdapi/v1/txt2img")
+async def txt2img(
+    asked: Txt2Img,
+    request: Request,
+    services: Served,
+    caller: Asker,
+    desk: Desk,
+    cache_control: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A job that is interrupted is answered without pictures."""
+    manner = Manner(None, None, None, cache_control)
+    record = await _accept(services, caller, desk, asked, is_fresh=manner.wants_fresh)
+    with suppress(ServiceError):  # it is accepted, whether or not it can be asked for
+        await services.backend.call(take_on, desk, record.id, asked.force_task_id)
+    try:
+        ended = await attend(services, caller, request, record)
+    finally:
+        with suppress(ServiceError):
+            await services.backend.call(put_away, desk, record.id)
+    if ended is None:
+        return Response(status_code=CLIENT_CLOSED)
+    return await _reply(services, asked, ended)
+
+
+async def _accept(
+    services: Services, caller: Caller, desk: str, asked: Txt2Img, *, is_fresh: bool
+) -> JobRecord:
+    census = await services.census.get()
+    model = read_options(asked.override_settings, census, services.settings)
+    if model is None:
+        model = await services.backend.call(chosen_model, desk)
+    native = wanted(asked, model, caller.limits.priority)
+    return (await make_job(services, caller, native, None, is_fresh=is_fresh)).record
+
+
+async def _reply(services: Services, asked: Txt2Img, record: JobRecord) -> JSONResponse:
+    """
+    Raises:
+        JobFailed: the job ended with an error.
+        PictureExpired: its pictures are gone already.
+    """
+    headers = {JOB_HEADER: record.id}
+    if record.error is not None:
+        fault = record.error
+        raise JobFailed(fault.code, fault.title, fault.detail, headers)
+    view = Txt2ImgView(
+        images=await _images(services, record) if asked.send_images else [],
+        parameters=asked.echo,
+        info=info_of(record, asked).model_dump_json(),
+    )
+    return JSONResponse(view.model_dump(), headers=headers)
+
+
+async def _images(services: Services, record: JobRecord) -> list[str]:
+    found = []
+    for picture in record.result.images if record.result is not None else ():
+        content = await services.gallery.get(picture.sha256)
+        if content is None:
+            raise PictureExpired("A picture is no longer kept.")
+        found.append(base64.b64encode(content).decode())
+    return found
