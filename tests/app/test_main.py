@@ -7,7 +7,7 @@ import httpx
 import pytest
 from rq import Queue
 
-from app.main import ApiServer, serve
+from app.main import ApiServer, listen, serve
 from app.settings import AppSettings
 from contract import queue
 from contract.errors import BadSetting
@@ -41,6 +41,14 @@ def test_a_port_that_is_taken_is_one_sentence(settings: AppSettings) -> None:
         taken = settings.model_copy(update={"port": holder.getsockname()[1]})
         with pytest.raises(BadSetting, match="DARKROOM_PORT"):
             serve(taken)
+
+
+def test_the_body_of_an_answer_does_not_wait_for_an_acknowledgement(settings: AppSettings) -> None:
+    with listen(settings.model_copy(update={"port": 0})) as listener:
+        with socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_wrong_setting_is_named_as_the_environment_spells_it() -> None:
