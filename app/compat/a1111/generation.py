@@ -2,12 +2,13 @@
 
 import base64
 from contextlib import suppress
-from typing import Annotated
+from http import HTTPStatus
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.access import Asker, Caller
+from app.admission import Accepted
 from app.compat.a1111.attendance import attend
 from app.compat.a1111.desk import Desk
 from app.compat.a1111.info import info_of
@@ -15,7 +16,8 @@ from app.compat.a1111.options import read_options
 from app.compat.a1111.request import Txt2Img, wanted
 from app.compat.a1111.views import Txt2ImgView
 from app.problems import JobFailed
-from app.routes.generate import Manner, make_job
+from app.quotas import quota_headers
+from app.routes.generate import Asked, make_job
 from app.services import Served, Services
 from contract.desks import chosen_model, put_away, take_on
 from contract.errors import PictureExpired, ServiceError
@@ -24,6 +26,7 @@ from contract.job import JobRecord
 router = APIRouter()
 
 JOB_HEADER = "X-Darkroom-Job"
+NOT_DONE = ("img2img", "extra-single-image", "extra-batch-images", "interrogate", "png-info")
 CLIENT_CLOSED = 499  # a word of nginx's, for the metrics: nobody reads the answer
 
 
@@ -34,11 +37,11 @@ async def txt2img(
     services: Served,
     caller: Asker,
     desk: Desk,
-    cache_control: Annotated[str | None, Header()] = None,
+    manner: Asked,
 ) -> Response:
     """A job that is interrupted is answered without pictures."""
-    manner = Manner(None, None, None, cache_control)
-    record = await _accept(services, caller, desk, asked, is_fresh=manner.wants_fresh)
+    accepted = await _accept(services, caller, desk, asked, is_fresh=manner.wants_fresh)
+    record = accepted.record
     with suppress(ServiceError):  # it is accepted, whether or not it can be asked for
         await services.backend.call(take_on, desk, record.id, asked.force_task_id)
     try:
@@ -48,27 +51,29 @@ async def txt2img(
             await services.backend.call(put_away, desk, record.id)
     if ended is None:
         return Response(status_code=CLIENT_CLOSED)
-    return await _reply(services, asked, ended)
+    headers = {JOB_HEADER: record.id} | quota_headers(accepted.quotas)
+    return await _reply(services, asked, ended, headers)
 
 
 async def _accept(
     services: Services, caller: Caller, desk: str, asked: Txt2Img, *, is_fresh: bool
-) -> JobRecord:
+) -> Accepted:
     census = await services.census.get()
     model = read_options(asked.override_settings, census, services.settings)
     if model is None:
         model = await services.backend.call(chosen_model, desk)
     native = wanted(asked, model, caller.limits.priority)
-    return (await make_job(services, caller, native, None, is_fresh=is_fresh)).record
+    return await make_job(services, caller, native, None, is_fresh=is_fresh)
 
 
-async def _reply(services: Services, asked: Txt2Img, record: JobRecord) -> JSONResponse:
+async def _reply(
+    services: Services, asked: Txt2Img, record: JobRecord, headers: dict[str, str]
+) -> JSONResponse:
     """
     Raises:
         JobFailed: the job ended with an error.
         PictureExpired: its pictures are gone already.
     """
-    headers = {JOB_HEADER: record.id}
     if record.error is not None:
         fault = record.error
         raise JobFailed(fault.code, fault.title, fault.detail, headers)
@@ -88,3 +93,11 @@ async def _images(services: Services, record: JobRecord) -> list[str]:
             raise PictureExpired("A picture is no longer kept.")
         found.append(base64.b64encode(content).decode())
     return found
+
+
+async def _refuse() -> None:
+    raise HTTPException(HTTPStatus.NOT_IMPLEMENTED, "This is not done here; txt2img is.")
+
+
+for path in NOT_DONE:
+    router.add_api_route(f"/sdapi/v1/{path}", _refuse, methods=["POST"])

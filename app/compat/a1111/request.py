@@ -6,7 +6,7 @@ way that we cannot do is refused.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -149,8 +149,7 @@ def _valid(fields: Mapping[str, Any]) -> GenerateRequest:
 
 
 def _priority(most_urgent: Priority) -> Priority:
-    usual: Literal["normal"] = "normal"
-    return "low" if most_urgent == "low" else usual
+    return "low" if most_urgent == "low" else "normal"
 
 
 def _side(side: int | None) -> int | None:

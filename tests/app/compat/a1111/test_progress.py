@@ -188,6 +188,25 @@ async def test_a_key_that_may_only_ask_for_what_is_not_urgent_can_ask(
     assert answer.status_code == 200
 
 
+async def test_limits_of_a_key_are_told_and_held(
+    guarded: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    limited = key_of(connection, "limited", per_minute=1, max_steps=20)
+    path, body = "/sdapi/v1/txt2img", {"prompt": "a", "steps": 21}
+    beyond = await guarded.post(path, json=body, auth=limited)
+    assert (beyond.status_code, beyond.json()["field"]) == (403, "steps")
+
+    async def make() -> None:
+        await any_desk(connection)
+        assert develop(jobs) is not None
+
+    first = await while_asking(guarded, make, {"auth": limited}, steps=20)
+    assert first.headers["ratelimit-policy"] == '"requests";q=1;w=60'
+    second = await guarded.post(path, json=body | {"steps": 20}, auth=limited)
+    assert (second.status_code, second.json()["code"]) == (429, "rate_limited")
+    assert int(second.headers["retry-after"]) > 0
+
+
 @pytest.mark.parametrize("value", ["", "Basic ", "Basic Og=="])
 async def test_clients_without_a_key_are_anonymous(
     client: httpx.AsyncClient, model: str, value: str
