@@ -4,8 +4,13 @@ WebUI and SillyTavern send."""
 import base64
 import io
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import httpx
@@ -14,9 +19,10 @@ from PIL import Image
 from webuiapi import WebUIApi
 
 from contract.sampler_names import sampler_named
+from tests.e2e.conftest import ROOT
 from tests.waiting import until
 
-STEPS = 4
+STEPS = 2
 MANY_STEPS = 150  # long enough to be interrupted
 IDLE = (0.0, 0)
 
@@ -207,3 +213,25 @@ def test_silly_tavern_aborts_by_an_interruption_and_a_dropped_connection(
     until(lambda: latest_state(service) == "cancelled")
     progress = service.get("/sdapi/v1/progress", headers=headers).json()
     assert (progress["progress"], progress["state"]["job_count"]) == IDLE
+
+
+def examples(service: httpx.Client) -> list[str]:
+    """Those of the page, for a service that is elsewhere."""
+    page = (ROOT / "docs" / "a1111.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^(?:    .*\n|\n(?=    ))+", page, re.MULTILINE)
+    return [dedent(block).strip().replace("8000", str(service.base_url.port)) for block in blocks]
+
+
+def test_the_examples_of_the_page_run(
+    service: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    python, shell = examples(service)
+    names: dict[str, Any] = {}
+    exec(python, names)
+    names["api"].session.close()
+    assert opened(base64.b64encode(Path("apple.png").read_bytes()).decode()).size == (128, 128)
+    if shutil.which("curl"):
+        Path("apple.png").unlink()
+        subprocess.run(shell, shell=True, check=True, timeout=60)
+        assert Path("apple.png").stat().st_size > 0
