@@ -42,11 +42,11 @@ def admit(asked: GenerateRequest, census: Census, settings: AppSettings) -> JobR
         RequestError: names the field at fault, and what would do.
         NoModel: nobody has announced a model yet.
     """
-    model = _model(asked.model, census, settings.default_model)
+    model = model_card(asked.model, census, settings.default_model)
     return resolve(asked, model, metadata=settings.metadata)
 
 
-def _model(asked: str | None, census: Census, preferred: str | None) -> ModelCard:
+def model_card(asked: str | None, census: Census, preferred: str | None) -> ModelCard:
     if not census.models:
         raise NoModel("No worker has announced a model yet.", retry_after_s=5)
     known = list(census.models)

@@ -17,6 +17,8 @@ from app.body_limit import BodyLimit
 from app.census import RecentCensus
 from app.compat.a1111 import routes as a1111
 from app.compat.a1111.envelope import write_error
+from app.compat.openai.door import add_openai
+from app.compat.openai.errors import PREFIX, error_response
 from app.gallery import Gallery
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
@@ -33,7 +35,8 @@ from contract.pictures.opening import open_store
 
 GRACE_S = 10
 DESCRIPTION = (
-    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457).\n\n"
+    "POST a prompt, get a PNG. Errors are problem documents (RFC 9457). Under `/v1` the service "
+    "speaks as OpenAI's Images API does.\n\n"
     "The starter model draws single things that have an emoji, such as `red apple`, `sailboat` or "
     "`penguin`; it cannot do sentences, scenes and most combinations."
 )
@@ -67,7 +70,8 @@ def create_app(settings: AppSettings) -> FastAPI:
         )
     for noun in (health, metrics):  # open to all
         app.include_router(noun.router)
-    handle_problems(app, dict.fromkeys(a1111.PREFIXES, write_error))
+    add_openai(app, _guards(settings))
+    handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]

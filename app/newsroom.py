@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -180,7 +180,9 @@ class Newsroom:
     def listening(self) -> AbstractAsyncContextManager[None]:
         return self._channel.heard(self._read, self._look)
 
-    async def follow(self, record: JobRecord, last_id: str | None = None) -> AsyncIterator[Update]:
+    async def follow(
+        self, record: JobRecord, last_id: str | None = None
+    ) -> AsyncGenerator[Update, None]:
         """What happens to a job, to the end that it comes to, or until `release`.
 
         Args:

@@ -29,6 +29,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.NotAuthenticated.code: HTTPStatus.UNAUTHORIZED,
     errors.BeyondKey.code: HTTPStatus.FORBIDDEN,
+    errors.LinkRefused.code: HTTPStatus.FORBIDDEN,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,
     errors.JobDeleted.code: HTTPStatus.GONE,
@@ -43,6 +44,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RateLimited.code: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StoreUnavailable.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoModel.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WaitInterrupted.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SamplerRefused.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NotFinite.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.OutOfMemory.code: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -54,6 +56,7 @@ STATUS: Mapping[str, HTTPStatus] = {
 }
 """What each code is in HTTP. Errors that never leave a worker or a start-up are not here."""
 
+WHOLE_BODY = "body"  # in place of a field's name
 MOST_FAULTS = 20
 MOST_NAME = 100  # characters of a field's name that are repeated
 """A body of 64 KB can hold thousands of wrong fields; the answer to it stays small."""
@@ -83,6 +86,19 @@ Envelope = Callable[[Problem, Mapping[str, str] | None], JSONResponse]
 NO_ENVELOPES: Mapping[str, Envelope] = MappingProxyType({})
 
 
+def type_of(code: str) -> str:
+    return f"urn:darkroom:problem:{code}"
+
+
+INTERNAL = Problem(
+    type=type_of(DarkroomError.code),
+    title=DarkroomError.title,
+    status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    detail="Something went wrong here; the log of the service has more.",
+    code=DarkroomError.code,
+)
+
+
 class JobFailed(Exception):
     """The job that a caller waited for ended with an error; `headers` say which job that was."""
 
@@ -96,10 +112,6 @@ class JobFailed(Exception):
             detail=detail,
             code=code,
         )
-
-
-def type_of(code: str) -> str:
-    return f"urn:darkroom:problem:{code}"
 
 
 def problem_of(error: DarkroomError) -> Problem:
@@ -201,12 +213,14 @@ def _invalid(faults: Sequence[FieldFault], allowed: list[str] | None = None) -> 
 def _field_fault(fault: Mapping[str, Any]) -> FieldFault:
     """Never repeats the input, which may not even be valid JSON."""
     if fault["type"] == "json_invalid":
-        return FieldFault(field="body", message=f"not valid JSON: {fault['ctx']['error']}")
+        return FieldFault(field=WHOLE_BODY, message=f"not valid JSON: {fault['ctx']['error']}")
     named = fault.get("ctx", {}).get("field")
     path = ".".join(printable(part) for part in fault["loc"][1:])
     if not path and not named and fault["type"] == "model_attributes_type":
-        return FieldFault(field="body", message="must be a JSON object, sent as application/json")
-    return FieldFault(field=named or path or "body", message=fault["msg"])
+        return FieldFault(
+            field=WHOLE_BODY, message="must be a JSON object, sent as application/json"
+        )
+    return FieldFault(field=named or path or WHOLE_BODY, message=fault["msg"])
 
 
 def printable(part: object) -> str:
@@ -220,7 +234,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         return await _on_darkroom_error(request, error.__cause__)
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that Python cannot parse
-        fault = FieldFault(field="body", message="cannot be read as JSON")
+        fault = FieldFault(field=WHOLE_BODY, message="cannot be read as JSON")
         return _noted(request, _invalid([fault]), None)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
     problem = Problem(
@@ -234,12 +248,5 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 async def _on_exception(request: Request, error: Exception) -> JSONResponse:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    problem = Problem(
-        type=type_of(DarkroomError.code),
-        title=DarkroomError.title,
-        status=HTTPStatus.INTERNAL_SERVER_ERROR,
-        detail="Something went wrong here; the log of the service has more.",
-        code=DarkroomError.code,
-    )
-    return _noted(request, problem, None)
+    logger.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    return _noted(request, INTERNAL, None)

@@ -3,11 +3,12 @@
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from contract.errors import BadSetting
 from contract.request import ModelId
-from contract.settings import WebhookSettings
+from contract.settings import WebhookSettings, words
 
 
 class AppSettings(WebhookSettings):
@@ -29,6 +30,15 @@ class AppSettings(WebhookSettings):
             description="Model of a request that names none. Needed only where several are served."
         ),
     ] = None
+    openai_models: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[^=]+(=[^=]+)?$")], ...],
+        NoDecode,
+        BeforeValidator(words),
+        Field(
+            description="Names under `/v1` that stand for the default model, `*` for any "
+            "characters, or for the one after a `=`, as in `dall-e-3=large, gpt-image-*`."
+        ),
+    ] = ("gpt-image-*", "chatgpt-image-*", "dall-e-*")
     max_queue: Annotated[
         int, Field(ge=1, description="How many jobs may wait for one model before 503.")
     ] = 10_000

@@ -11,7 +11,8 @@ DarkroomError
 │   ├── IdempotencyKeyReused  idempotency_key_reused
 │   ├── RangeNotSatisfiable   range_not_satisfiable
 │   ├── NotAuthenticated      not_authenticated
-│   └── BeyondKey             beyond_key
+│   ├── BeyondKey             beyond_key
+│   └── LinkRefused           link_refused
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
 │   ├── JobExpired            job_expired
@@ -28,7 +29,8 @@ DarkroomError
 │   │   ├── TooManyQueued     too_many_queued
 │   │   └── RateLimited       rate_limited
 │   ├── StoreUnavailable      store_unavailable
-│   └── NoModel               no_model
+│   ├── NoModel               no_model
+│   └── WaitInterrupted       wait_interrupted
 ├── GenerationError           how a job may fail; stands in the job's `error`
 │   ├── SamplerRefused        sampler_refused
 │   ├── NotFinite             not_finite
@@ -131,6 +133,11 @@ class BeyondKey(RequestError):
     title = "The API key does not allow this"
 
 
+class LinkRefused(RequestError):
+    code = "link_refused"
+    title = "The link is not valid, or no longer"
+
+
 class JobError(DarkroomError):
     pass
 
@@ -221,6 +228,13 @@ class StoreUnavailable(ServiceError):
 class NoModel(ServiceError):
     code = "no_model"
     title = "No worker has announced a model yet"
+
+
+class WaitInterrupted(ServiceError):
+    """Of a caller who cannot be told of a job that goes on, only of one that is done."""
+
+    code = "wait_interrupted"
+    title = "The job goes on, but nobody waits for it here"
 
 
 class GenerationError(DarkroomError):

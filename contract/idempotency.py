@@ -33,10 +33,7 @@ class Ticket:
 
     @classmethod
     def of(cls, key: str, request: GenerateRequest, owner: str = "") -> "Ticket":
-        """The request as the caller meant it: what is left out and what is said to be the default
-        are the same, and a seed that is yet to be drawn is no part of it."""
-        asked = request.model_dump_json(exclude_defaults=True)
-        return cls(key, hashlib.sha256(asked.encode()).hexdigest(), owner)
+        return cls(key, digest_of(request), owner)
 
     @property
     def redis_key(self) -> str:
@@ -46,6 +43,13 @@ class Ticket:
     def entry(self, job_id: str) -> str:
         """What stands under the key once it has made this job."""
         return _Made(job_id=job_id, asked=self.asked).model_dump_json()
+
+
+def digest_of(request: GenerateRequest) -> str:
+    """Of the request as the caller meant it: what is left out and what is said to be the default
+    are the same, and a seed that is yet to be drawn is no part of it."""
+    asked = request.model_dump_json(exclude_defaults=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def find(connection: Redis, ticket: Ticket) -> str | None:

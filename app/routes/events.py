@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -83,6 +83,23 @@ ANSWERS: Responses = {
 }
 
 
+class EventStream(EventSourceResponse):
+    """Events with a heartbeat, to a reader who takes them in."""
+
+    def __init__(
+        self, events: AsyncIterator[ServerSentEvent], headers: Mapping[str, str] | None = None
+    ):
+        super().__init__(
+            events,
+            headers=headers,
+            ping=HEARTBEAT_S,
+            ping_message_factory=_heartbeat,
+            send_timeout=SEND_TIMEOUT_S,
+            shutdown_grace_period=SHUTDOWN_S,
+            sep=SEPARATOR,
+        )
+
+
 @router.get(
     "/{job_id}/events",
     response_class=Response,
@@ -105,14 +122,7 @@ async def get_events(
         end_id = await services.backend.call(last_event_id, job_id)
         if last_id == end_id:
             return Response(status_code=204)
-    return EventSourceResponse(
-        _stream(services, record, last_id),
-        ping=HEARTBEAT_S,
-        ping_message_factory=_heartbeat,
-        send_timeout=SEND_TIMEOUT_S,
-        shutdown_grace_period=SHUTDOWN_S,
-        sep=SEPARATOR,
-    )
+    return EventStream(_stream(services, record, last_id))
 
 
 async def _stream(
@@ -147,15 +157,19 @@ async def _queued(services: Services, record: JobRecord, waiting: Waiting) -> Qu
 async def _whole_job(
     services: Services, job_id: str, name: str, event_id: str
 ) -> ServerSentEvent | None:
+    record = await read_patiently(services, job_id)
+    if record is None:
+        return None
+    return _sse(name, event_id, await job_view(services, record))
+
+
+async def read_patiently(services: Services, job_id: str) -> JobRecord | None:
+    """The job's record, however long Redis is away."""
     while True:
         try:
-            record = await services.backend.call(read_job, job_id)
+            return await services.backend.call(read_job, job_id)
         except RedisUnavailable:
             await asyncio.sleep(ASK_AGAIN_S)
-            continue
-        if record is None:
-            return None
-        return _sse(name, event_id, await job_view(services, record))
 
 
 def _view(event: JobEvent, steps: int) -> BaseModel | None:

@@ -1,9 +1,10 @@
 """The pictures of a job."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Response
 
 from app.access import Asker
 from app.conditions import has_already, wanted_part
@@ -27,6 +28,28 @@ ANSWERS: Responses = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the caller has already, and which part it wants, by the headers."""
+
+    if_none_match: str | None
+    range_: str | None
+    if_range: str | None
+
+
+async def _conditions(
+    if_none_match: Annotated[str | None, Header()] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", description="One part, such as `bytes=0-999`.")
+    ] = None,
+    if_range: Annotated[str | None, Header()] = None,
+) -> Conditions:
+    return Conditions(if_none_match, range_, if_range)
+
+
+Conditional = Annotated[Conditions, Depends(_conditions)]
+
+
 @router.get(
     "/{job_id}/images/{n}",
     response_class=Response,
@@ -48,24 +71,23 @@ ANSWERS: Responses = {
     summary="A picture",
 )
 async def get_picture(
-    job_id: str,
-    n: int,
-    services: Served,
-    caller: Asker,
-    if_none_match: Annotated[str | None, Header()] = None,
-    range_: Annotated[
-        str | None, Header(alias="Range", description="One part, such as `bytes=0-999`.")
-    ] = None,
-    if_range: Annotated[str | None, Header()] = None,
+    job_id: str, n: int, services: Served, caller: Asker, conditions: Conditional
 ) -> Response:
     record = await find_job(services, caller, job_id)
+    return await conditional_picture(services, record, n, conditions)
+
+
+async def conditional_picture(
+    services: Services, record: JobRecord, n: int, conditions: Conditions
+) -> Response:
+    """Picture `n`, or as much of it as the caller lacks and wants. Raises as `picture_response`."""
     picture = _picture(record, n)
     etag = _etag(picture)
-    if has_already(if_none_match, etag):
+    if has_already(conditions.if_none_match, etag):
         return Response(status_code=304, headers=_cache_headers(services, etag))
-    content = await _content(services, picture)
+    content = await picture_content(services, picture)
     headers = _headers(services, record, picture)
-    part = wanted_part(range_, if_range, etag, len(content))
+    part = wanted_part(conditions.range_, conditions.if_range, etag, len(content))
     if part is None:
         return Response(content, media_type=record.request.media_type, headers=headers)
     headers["Content-Range"] = part.content_range
@@ -82,12 +104,12 @@ async def picture_response(
         StoreUnavailable: they are kept where nobody can look now.
     """
     picture = _picture(record, n)
-    content = await _content(services, picture)
+    content = await picture_content(services, picture)
     headers = headers | _headers(services, record, picture)
     return Response(content, media_type=record.request.media_type, headers=headers)
 
 
-async def _content(services: Services, picture: PictureRecord) -> bytes:
+async def picture_content(services: Services, picture: PictureRecord) -> bytes:
     content = await services.gallery.get(picture.sha256)
     if content is None:
         raise PictureExpired("The picture is no longer kept.")

@@ -1,6 +1,5 @@
 """The real app on a real Redis; the tests play the worker with the worker's own moves."""
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from threading import Thread
@@ -10,7 +9,7 @@ import pytest
 from redis import Redis
 from rq import Queue
 
-from app.main import ApiServer, create_app
+from app.main import ApiServer, create_app, listen
 from app.settings import AppSettings
 from contract import queue
 from contract.claims import take
@@ -59,9 +58,9 @@ def server(settings: AppSettings) -> ApiServer:
 
 
 @pytest.fixture
-def url(server: ApiServer) -> Iterator[str]:
+def url(server: ApiServer, settings: AppSettings) -> Iterator[str]:
     """The address of the server, which runs in a thread."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen(settings.model_copy(update={"port": 0})) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         until(lambda: server.started, 20.0)

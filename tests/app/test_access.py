@@ -33,6 +33,8 @@ pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
 OPEN = HEALTH | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+SIGNED = "/v1/images/{job_id}/{n}"
+"""Its signature stands for a key."""
 
 
 def routes() -> list[tuple[str, str]]:
@@ -79,17 +81,25 @@ def test_the_routes_are_found() -> None:
 async def test_every_route_wants_a_key_but_those_of_health(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    answer = await client.request(method, path.replace("{job_id}", new_job_id()))
+    url = path.replace("{job_id}", new_job_id()).replace("{n}", "0")
+    answer = await client.request(method, url)
     if path in OPEN:
         assert answer.status_code == 200
         return
-    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
-    is_ours = not path.startswith(a1111.PREFIXES)
-    assert answer.headers["content-type"] == f"application/{'problem+' if is_ours else ''}json"
+    if path == SIGNED:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "link_refused")
+        return
+    if path.startswith("/v1/"):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+        is_ours = not path.startswith(a1111.PREFIXES)
+        media_type = f"application/{'problem+' if is_ours else ''}json"
+        assert answer.headers["content-type"] == media_type
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-OF_A_JOB = [route for route in routes() if "{job_id}" in route[1]]
+OF_A_JOB = [route for route in routes() if "{job_id}" in route[1] and route[1] != SIGNED]
 
 
 @pytest.mark.parametrize("is_finished", [False, True])

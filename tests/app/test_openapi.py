@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from app import views
+from app.compat.openai.errors import CODES
 from app.main import create_app
 from app.problems import MEDIA_TYPE, STATUS
 from app.settings import AppSettings
@@ -39,6 +40,10 @@ ENDPOINTS = {
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
+    "POST /v1/images/generations",
+    "GET /v1/images/{job_id}/{n}",
+    "GET /v1/models",
+    "GET /v1/models/{model_id}",
 }
 
 
@@ -56,31 +61,44 @@ def test_every_answer_has_an_example(name: str, operation: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(("name", "operation"), operations(), ids=lambda value: str(value)[:30])
-def test_errors_are_problem_documents(name: str, operation: dict[str, Any]) -> None:
+def test_errors_are_problem_documents_or_what_openai_makes_of_them(
+    name: str, operation: dict[str, Any]
+) -> None:
+    is_ours = " /v1/" not in name
     for status, response in operation["responses"].items():
         if int(status) >= 400:
             (content,) = response["content"].values()
-            assert list(response["content"]) == [MEDIA_TYPE], (name, status)
+            media_type = MEDIA_TYPE if is_ours else "application/json"
+            assert list(response["content"]) == [media_type], (name, status)
             for code, example in content["examples"].items():
                 problem = example["value"]
-                assert (problem["code"], problem["status"]) == (code, int(status))
+                if is_ours:
+                    assert (problem["code"], problem["status"]) == (code, int(status))
+                else:
+                    assert problem["error"]["code"] == code
+
+
+def error_codes(operation: dict[str, Any], status: str) -> set[str]:
+    """Of the examples of an answer."""
+    content = operation["responses"][status].get("content", {}).values()
+    return {code for each in content for code in each.get("examples", {})}
 
 
 def test_every_error_is_shown_somewhere() -> None:
     shown = {
         code
         for _, operation in operations()
-        for response in operation["responses"].values()
-        for code in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+        for status in operation["responses"]
+        for code in error_codes(operation, status)
+        if int(status) >= 400
     }
-    assert shown == set(STATUS) - {DarkroomError.code}
+    assert shown - {*CODES.values()} == set(STATUS) - {DarkroomError.code}
 
 
 def test_whatever_writes_may_find_redis_away_or_full() -> None:
     for name, operation in operations():
         if name.startswith(("POST", "DELETE")):
-            examples = operation["responses"]["503"]["content"][MEDIA_TYPE]["examples"]
-            assert {"redis_unavailable", "queue_full"} <= examples.keys(), name
+            assert {"redis_unavailable", "queue_full"} <= error_codes(operation, "503"), name
 
 
 def test_the_idempotency_key_and_its_answers_are_shown() -> None:

@@ -9,18 +9,19 @@ from fastapi.responses import JSONResponse
 
 from app.access import Asker, Caller
 from app.admission import Accepted
-from app.compat.a1111.attendance import attend
 from app.compat.a1111.desk import Desk
 from app.compat.a1111.info import info_of
 from app.compat.a1111.options import read_options
 from app.compat.a1111.request import Txt2Img, wanted
 from app.compat.a1111.views import Txt2ImgView
+from app.compat.hangups import cancel, end_of
 from app.problems import JobFailed
 from app.quotas import quota_headers
 from app.routes.generate import Asked, make_job
+from app.routes.pictures import picture_content
 from app.services import Served, Services
 from contract.desks import chosen_model, put_away, take_on
-from contract.errors import PictureExpired, ServiceError
+from contract.errors import ServiceError, WaitInterrupted
 from contract.job import JobRecord
 
 router = APIRouter()
@@ -45,7 +46,9 @@ async def txt2img(
     with suppress(ServiceError):  # it is accepted, whether or not it can be asked for
         await services.backend.call(take_on, desk, record.id, asked.force_task_id)
     try:
-        ended = await attend(services, caller, request, record)
+        ended = await end_of(services, caller, request, record)
+        if ended is None:
+            await cancel(services, record.id)
     finally:
         with suppress(ServiceError):
             await services.backend.call(put_away, desk, record.id)
@@ -73,7 +76,13 @@ async def _reply(
     Raises:
         JobFailed: the job ended with an error.
         PictureExpired: its pictures are gone already.
+        WaitInterrupted: this process stops before there are any.
     """
+    if not record.state.is_final:
+        raise WaitInterrupted(
+            f"This process stops. Job {record.id} goes on, and a request with its seed "
+            f"({record.request.seed}) is answered from it once it is done."
+        )
     if record.error is not None:
         fault = record.error
         raise JobFailed(fault.code, fault.title, fault.detail, headers)
@@ -86,13 +95,9 @@ async def _reply(
 
 
 async def _images(services: Services, record: JobRecord) -> list[str]:
-    found = []
-    for picture in record.result.images if record.result is not None else ():
-        content = await services.gallery.get(picture.sha256)
-        if content is None:
-            raise PictureExpired("A picture is no longer kept.")
-        found.append(base64.b64encode(content).decode())
-    return found
+    pictures = record.result.images if record.result is not None else []
+    contents = [await picture_content(services, picture) for picture in pictures]
+    return [base64.b64encode(content).decode() for content in contents]
 
 
 async def _refuse() -> None:
