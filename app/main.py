@@ -15,6 +15,8 @@ from app.access import authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
+from app.compat.a1111 import routes as a1111
+from app.compat.a1111.envelope import write_error
 from app.compat.openai.door import add_openai
 from app.compat.openai.errors import PREFIX, error_response
 from app.gallery import Gallery
@@ -62,7 +64,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, retries, events, pictures, models):
+    for noun in (generate, jobs, retries, events, pictures, models, a1111):
         app.include_router(
             noun.router,
             dependencies=_guards(settings),
@@ -71,7 +73,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     for noun in (health, metrics, page):  # open to all
         app.include_router(noun.router)
     add_openai(app, _guards(settings))
-    handle_problems(app, {PREFIX: error_response})
+    handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
