@@ -84,7 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with services.endings.listening(), services.newsroom.listening():
         yield
     services.gallery.close()
-    services.backend.close()
+    await services.backend.close()
 
 
 def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from app.views import SUCCEEDED_EXAMPLE
 from contract import errors
 from contract.errors import RedisUnavailable
 from contract.events import EventKind, JobEvent
-from contract.job import JobRecord, read_job
+from contract.job import JobRecord
 from contract.news import last_event_id
 from contract.previews import MEDIA_TYPE
 from contract.progress import LEFT_FIELD, STEP_FIELD, seconds_left
@@ -149,7 +149,7 @@ async def _whole_job(
 ) -> ServerSentEvent | None:
     while True:
         try:
-            record = await services.backend.call(read_job, job_id)
+            record = await services.backend.read_job(job_id)
         except RedisUnavailable:
             await asyncio.sleep(ASK_AGAIN_S)
             continue

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Response
@@ -16,7 +17,7 @@ from app.keys import read_key
 from app.problems import JobFailed
 from app.quotas import quota_headers
 from app.responses import Responses, problems
-from app.reuse import reused
+from app.reuse import finished_key, reused
 from app.routes.pictures import picture_response
 from app.services import Served, Services
 from app.views import (
@@ -28,10 +29,11 @@ from app.views import (
     job_url,
 )
 from contract import errors
-from contract.errors import InvalidRequest, JobEnded
+from contract.acceptance import Answerable, Terms
+from contract.errors import InvalidRequest, JobEnded, NoModel, RequestError
 from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState
-from contract.request import MEDIA_TYPES, Format, GenerateRequest
+from contract.request import MEDIA_TYPES, Format, GenerateRequest, JobRequest
 
 router = APIRouter()
 
@@ -199,24 +201,40 @@ async def _accept(
 ) -> Accepted:
     """What the key has made before holds, whatever has become of the model and the queue since.
     Then what is finished, unless the caller wants it fresh or another picture each time."""
-    recalled = await services.backend.call(recall, ticket) if ticket is not None else None
-    if recalled is not None:
+    try:
+        request, terms, fingerprint = await _admitted(services, caller, asked)
+    except (RequestError, NoModel):
+        recalled = await recall(services.backend, ticket) if ticket is not None else None
+        if recalled is None:
+            raise
         return recalled
+    known = ""
+    if asked.seed is not None and not is_fresh:
+        known = finished_key(services, request, fingerprint, terms.owner)
+    put = partial(accept, services.backend, asked, request, services.settings, terms, ticket)
+    accepted = await put(known)
+    if isinstance(accepted, Answerable):
+        answered = await reused(services, asked, request, accepted.content, terms, ticket)
+        if answered is not None:
+            services.metrics.reused(request.model)
+            return Accepted(answered.record, is_replay=False, quotas=answered.quotas)
+        accepted = await put("")
+    assert isinstance(accepted, Accepted)
+    if not accepted.is_replay:
+        services.metrics.accepted(request.model)
+    return accepted
+
+
+async def _admitted(
+    services: Services, caller: Caller, asked: GenerateRequest
+) -> tuple[JobRequest, Terms, str]:
+    """What is to be done, on which terms, and the fingerprint of the model that does it."""
     require_callable(asked, services.settings)
     census = await services.census.get()
     request = admit(asked, census, services.settings)
     require_within(caller.limits, request)
     terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
-    if asked.seed is not None and not is_fresh:
-        fingerprint = census.models[request.model].fingerprint
-        answered = await reused(services, asked, request, fingerprint, terms, ticket)
-        if answered is not None:
-            services.metrics.reused(request.model)
-            return Accepted(answered.record, is_replay=False, quotas=answered.quotas)
-    accepted = await services.backend.call(accept, asked, request, services.settings, terms, ticket)
-    if not accepted.is_replay:
-        services.metrics.accepted(request.model)
-    return accepted
+    return request, terms, census.models[request.model].fingerprint
 
 
 def wanted_format(accept_header: str | None, asked: GenerateRequest) -> Format | None:
