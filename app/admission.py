@@ -157,7 +157,7 @@ async def accept(
         TooManyQueued, RateLimited: the caller's key has used up what it may.
         RedisUnavailable: it stays unknown whether the job was accepted; the key tells later.
     """
-    waiting = queue.model_queue(backend.connection, request.model)
+    waiting = backend.queue(request.model)
     tried = set()
     for _ in range(ATTEMPTS):
         job_id = identity.new_job_id()

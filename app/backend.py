@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
@@ -15,6 +15,7 @@ from app.line import Line
 from contract.connections import connect, translated
 from contract.errors import RedisUnavailable
 from contract.job import JobRecord, ask_for_job, read_answers
+from contract.queue import model_queue
 
 TIMEOUT_S = 1.0
 THREADS = 32
@@ -34,6 +35,8 @@ class Backend:
     def __init__(self, redis_url: str):
         self.connection = connect(redis_url, timeout_s=TIMEOUT_S)
         self._line = Line(redis_url, timeout_s=TIMEOUT_S)
+        self.queue = cache(partial(model_queue, self.connection))
+        """The queue of a model, of those that there are: RQ takes its time to make one."""
         self._limiter = anyio.CapacityLimiter(THREADS)
         self._rests_until = 0.0
 

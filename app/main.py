@@ -57,9 +57,10 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, retries, events, pictures, models):
+    nouns = (generate, jobs, retries, events, pictures, models)
+    for router in (jobs.quick, *(noun.router for noun in nouns)):
         app.include_router(
-            noun.router,
+            router,
             dependencies=_guards(settings),
             responses=problems(errors.NotAuthenticated),
         )

@@ -6,12 +6,13 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.access import Asker
+from app.access import Asker, caller_of
 from app.cursors import read_cursor, write_cursor
 from app.estimates import job_view, poll_again_s
 from app.lookup import find_job
+from app.quick_route import QuickRoute
 from app.responses import problems, success
-from app.services import Served
+from app.services import Served, services_of
 from app.views import CANCELLED_EXAMPLE, JOBS_EXAMPLE, SUCCEEDED_EXAMPLE, JobsView, JobView
 from contract import deletion, endings, errors
 from contract.job import JobState
@@ -19,6 +20,7 @@ from contract.job_index import Span
 from contract.job_list import Wanted, list_jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+quick = APIRouter(prefix="/jobs", tags=["jobs"], route_class=QuickRoute)
 
 JOB_TYPE = "application/json"
 MOST_LISTED = 100
@@ -68,7 +70,7 @@ def _next(request: Request, cursor: str | None) -> str | None:
     return f"{router.prefix}?{urlencode([*kept, ('cursor', write_cursor(cursor))])}"
 
 
-@router.get(
+@quick.get(
     "/{job_id}",
     response_model=JobView,
     responses=success(200, "The job as it is now.", SUCCEEDED_EXAMPLE, "application/json")
@@ -78,22 +80,20 @@ def _next(request: Request, cursor: str | None) -> str | None:
 )
 async def get_job(
     job_id: str,
-    services: Served,
-    caller: Asker,
-    response: Response,
+    request: Request,
     wait: Annotated[
         int,
         Query(ge=0, description="Waits up to so many seconds for the end, within a limit."),
     ] = 0,
-) -> JobView:
-    record = await find_job(services, caller, job_id)
+) -> Response:
+    services = services_of(request)
+    record = await find_job(services, caller_of(request), job_id)
     if wait and not record.state.is_final:
         seconds = min(wait, services.settings.max_wait_s)
         record = await services.endings.wait(record, seconds)
     job = await job_view(services, record)
-    if not job.state.is_final:
-        response.headers["Retry-After"] = str(poll_again_s(job))
-    return job
+    advice = {} if job.state.is_final else {"Retry-After": str(poll_again_s(job))}
+    return Response(job.model_dump_json(), headers=advice, media_type=JOB_TYPE)
 
 
 @router.post(
