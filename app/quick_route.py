@@ -51,5 +51,5 @@ async def _read(request: Request, model: type[BaseModel]) -> BaseModel | None:
         return None
     try:
         return model.model_validate(json.loads(await request.body()))
-    except (ValidationError, ValueError):
+    except (ValidationError, ValueError, RecursionError):
         return None
