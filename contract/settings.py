@@ -40,7 +40,7 @@ def _store_url(url: str) -> str:
     )
 
 
-def _words(value: object) -> object:
+def words(value: object) -> object:
     """A setting of several values is written as one line, with commas or spaces in between."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
@@ -127,7 +127,7 @@ class WebhookSettings(CommonSettings):
     webhook_hosts: Annotated[
         tuple[HostPattern, ...],
         NoDecode,
-        BeforeValidator(_words),
+        BeforeValidator(words),
         Field(
             description="Hosts that webhooks may go to, such as `example.com, *.example.org`. "
             "Default: any."
@@ -136,7 +136,7 @@ class WebhookSettings(CommonSettings):
     webhook_networks: Annotated[
         tuple[IPvAnyNetwork, ...],
         NoDecode,
-        BeforeValidator(_words),
+        BeforeValidator(words),
         Field(
             description="Networks that webhooks may go to although they are not public, such as "
             "`10.1.0.0/16`. Default: none."

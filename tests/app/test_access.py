@@ -31,7 +31,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
-OPEN = HEALTH | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+OPEN = HEALTH | {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 
 
 def routes() -> list[tuple[str, str]]:
