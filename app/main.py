@@ -137,13 +137,13 @@ def serve(settings: AppSettings) -> None:
             cannot be opened.
     """
     settings.require_keys_or_loopback()
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
         ApiServer(create_app(settings)).run(sockets=[listener])
 
 
-def _listen(settings: AppSettings) -> socket.socket:
+def listen(settings: AppSettings) -> socket.socket:
     """Before anything else starts, so that a taken port is one sentence."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named: with it each answer on a
@@ -151,6 +151,8 @@ def _listen(settings: AppSettings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
         return listener

@@ -74,10 +74,22 @@ that came after it, once. Where that is not known any more a `snapshot` comes fi
 is. Comments come as a heartbeat every 15 seconds."""
 
 
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "One event.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {
+            "enum": ["queued", "started", "progress", "preview", "requeued", "snapshot", "end"]
+        },
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 ANSWERS: Responses = {
     200: {
         "description": "The events, as they come.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+        "content": {"text/event-stream": {"schema": EVENT_SCHEMA, "example": EXAMPLE}},
     },
     204: {"description": "The caller has seen the end; there is nothing to come back for."},
 }

@@ -1,10 +1,13 @@
 """Jobs: list them, look at one, cancel one, delete one."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from app.access import Asker, caller_of
 from app.cursors import read_cursor, write_cursor
@@ -24,8 +27,18 @@ quick = APIRouter(prefix="/jobs", tags=["jobs"], route_class=QuickRoute)
 
 JOB_TYPE = "application/json"
 MOST_LISTED = 100
+NUMBER = re.compile(r"\s*[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?\s*")
 WHEN = "A time of RFC 3339; UTC where it names no zone."
 
+
+def _as_written(text: object) -> object:
+    """What is a number would be taken for seconds, or milliseconds, since 1970."""
+    if isinstance(text, str) and NUMBER.fullmatch(text) is not None:
+        raise PydanticCustomError("no_time", "Must be a time of RFC 3339")
+    return text
+
+
+When = Annotated[datetime, BeforeValidator(_as_written)]
 NOT_THERE = (errors.JobNotFound, errors.JobExpired, errors.JobDeleted, errors.MalformedJob)
 NOT_WRITTEN = (errors.RedisUnavailable, errors.QueueFull)
 """To cancel and to delete is to write, which a Redis that is out of memory refuses."""
@@ -44,8 +57,8 @@ async def get_jobs(
     caller: Asker,
     state: Annotated[list[JobState] | None, Query(description="One or several.")] = None,
     model: Annotated[str | None, Query()] = None,
-    created_after: Annotated[datetime | None, Query(description=WHEN)] = None,
-    created_before: Annotated[datetime | None, Query(description=WHEN)] = None,
+    created_after: Annotated[When | None, Query(description=WHEN)] = None,
+    created_before: Annotated[When | None, Query(description=WHEN)] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
     cursor: Annotated[str | None, Query(description="From the link `next` of a page.")] = None,
 ) -> JobsView:
