@@ -49,7 +49,11 @@ class _Wire:
     over. What was asked over it is never sent again over another."""
 
     def __init__(self, connection: AbstractConnection, timeout_s: float):
+        reader, writer = connection._reader, connection._writer
+        assert reader is not None
+        assert writer is not None
         self._connection = connection
+        self._reader, self._writer = reader, writer
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
@@ -73,7 +77,7 @@ class _Wire:
     def _send(self) -> None:
         packed, self._unsent = b"".join(self._unsent), []
         if not self.is_over:
-            self._connection._writer.write(packed)
+            self._writer.write(packed)
 
     def _look(self) -> None:
         """Not to hang up after an answer that is late would mix up all that come after it."""
@@ -101,7 +105,7 @@ class _Wire:
             replyError=DefaultParser.parse_error,
             notEnoughData=NOTHING,
         )
-        while heard := await self._connection._reader.read(READ_BYTES):
+        while heard := await self._reader.read(READ_BYTES):
             reader.feed(heard)
             while not self.is_over and (answer := reader.gets()) is not NOTHING:
                 if isinstance(answer, hiredis.PushNotification):
@@ -115,7 +119,7 @@ class _Wire:
         if self.is_over:
             return
         self.is_over = True
-        self._connection._writer.close()
+        self._writer.close()
         for each in self._asked:
             if not each.answered.done():
                 each.answered.set_exception(error)

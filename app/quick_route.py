@@ -27,13 +27,13 @@ class QuickRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         ordinary = super().get_route_handler()
         body = self.body_field
-        model = body.field_info.annotation if body is not None else None
+        model: Any = body.field_info.annotation if body is not None else None
 
         async def handle(request: Request) -> Response:
             known: dict[str, Any] = dict(request.path_params)
             if request.scope["query_string"]:
                 return await ordinary(request)
-            if body is not None and model is not None:
+            if body is not None:
                 found = await _read(request, model)
                 if found is None:
                     return await ordinary(request)
