@@ -11,6 +11,11 @@ from contract.connections import connect
 from tests.service import STARTER, process
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-cases", type=int, default=180, help="how many, of all operations")
+    parser.addoption("--fuzz-anew", action="store_true", help="other cases each time")
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     server = ValkeyServer()

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
 PAGE = {"/", "/assets/{version}/{name}"}
-OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 SIGNED = "/v1/images/{job_id}/{n}"
 """Its signature stands for a key."""
 

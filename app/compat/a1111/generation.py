@@ -17,7 +17,7 @@ from app.compat.a1111.views import Txt2ImgView
 from app.compat.hangups import cancel, end_of
 from app.problems import JobFailed
 from app.quotas import quota_headers
-from app.routes.generate import Asked, make_job
+from app.routes.generate import make_job, manner_of
 from app.routes.pictures import picture_content
 from app.services import Served, Services
 from contract.desks import chosen_model, put_away, take_on
@@ -38,10 +38,9 @@ async def txt2img(
     services: Served,
     caller: Asker,
     desk: Desk,
-    manner: Asked,
 ) -> Response:
     """A job that is interrupted is answered without pictures."""
-    accepted = await _accept(services, caller, desk, asked, is_fresh=manner.wants_fresh)
+    accepted = await _accept(services, caller, desk, asked, is_fresh=manner_of(request).wants_fresh)
     record = accepted.record
     with suppress(ServiceError):  # it is accepted, whether or not it can be asked for
         await services.backend.call(take_on, desk, record.id, asked.force_task_id)
