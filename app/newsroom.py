@@ -38,8 +38,8 @@ QUIET_S = 5.0
 MOST_AT_ONCE = 100  # jobs in one call
 
 FEW, BREATH_S = 20, 0.01
-"""So many jobs are told of their places, and then it is others' turn: when one leaves the queue, all
-behind it have a new place at once."""
+"""So many jobs are told of their places, and then it is others' turn: when one leaves the queue,
+all behind it have a new place at once."""
 
 EVENT_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
