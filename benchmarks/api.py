@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -44,6 +44,8 @@ POST = (
     b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
+NAMES = ("plain, bare", "plain", "darkroom")
+PLAIN = str(ROOT / "benchmarks" / "plain_api.py")
 CONNECTIONS = (16, 64)
 ROUNDS = 3
 POLLED, READERS = 1000, 500
@@ -241,7 +243,8 @@ def started(name: str, redis_url: str) -> Iterator[Server]:
     port = free_port()
     commands = {
         "darkroom": ["-m", "darkroom", "api", "--port", str(port)],
-        "plain": [str(ROOT / "benchmarks" / "plain_api.py"), redis_url, str(port)],
+        "plain": [PLAIN, redis_url, str(port)],
+        "plain, bare": [PLAIN, redis_url, str(port), "bare"],
     }
     environment = os.environ | {"REDIS_URL": redis_url, "DARKROOM_MAX_QUEUE": "1000000"}
     process = subprocess.Popen([sys.executable, *commands[name]], env=environment, cwd=ROOT)
@@ -264,11 +267,12 @@ def measure(seconds: float, crowd_seconds: float) -> dict[str, dict[str, float]]
     found: dict[str, dict[str, float]] = {}
     with connect(url, timeout_s=10.0) as connection, playing_worker(connection) as works:
         redis_pid = connection.info("server")["process_id"]
-        with started("plain", url) as plain, started("darkroom", url) as ours:
+        with ExitStack() as stack:
+            servers = [stack.enter_context(started(name, url)) for name in NAMES]
             for connections in CONNECTIONS:
-                rounds: dict[str, list[dict[str, float]]] = {"plain": [], "darkroom": []}
+                rounds: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
                 for _ in range(ROUNDS):
-                    for server in (plain, ours):
+                    for server in servers:
                         rate = accept_rate(server, redis_pid, connections, seconds)
                         rounds[server.name].append(asyncio.run(rate))
                 for name, rates in rounds.items():

@@ -31,6 +31,12 @@ def create_app(redis_url: str) -> FastAPI:
 
 
 if __name__ == "__main__":
+    is_bare = "bare" in sys.argv[3:]
     uvicorn.run(
-        create_app(sys.argv[1]), port=int(sys.argv[2]), log_level="warning", access_log=False
+        create_app(sys.argv[1]),
+        port=int(sys.argv[2]),
+        http="h11" if is_bare else "auto",
+        loop="asyncio" if is_bare else "auto",
+        log_level="warning",
+        access_log=False,
     )
