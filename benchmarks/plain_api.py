@@ -1,6 +1,8 @@
 """What the API is measured beside: a plain FastAPI route that does one RQ enqueue.
 
-python benchmarks/plain_api.py REDIS_URL PORT
+    python benchmarks/plain_api.py REDIS_URL PORT [bare]
+
+`bare` is on uvicorn without httptools and uvloop, which `pip install uvicorn` does not bring.
 """
 
 import sys
