@@ -67,8 +67,9 @@ def create_app(settings: AppSettings) -> FastAPI:
     app.hsts_s = settings.hsts_s
     app.state.services = services
     app.state.metrics = services.metrics
-    nouns = (generate, jobs, retries, events, pictures, models, a1111)
-    for router in (jobs.quick, *(noun.router for noun in nouns)):
+    nouns = (jobs, retries, events, pictures, models, a1111)
+    # What is asked most often stands first: FastAPI tries one after the other.
+    for router in (generate.router, jobs.quick, *(noun.router for noun in nouns)):
         app.include_router(
             router,
             dependencies=_guards(settings),

@@ -90,6 +90,7 @@ class AppMetrics:
 
         self._counted = cache(self._requests.labels)  # prometheus_client looks each one up slowly
         self._timed = cache(self._seconds.labels)
+        self._accepted_of = cache(self._accepted.labels)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self._counted(route, method, str(status)).inc()
@@ -99,7 +100,7 @@ class AppMetrics:
         self._errors.labels(code).inc()
 
     def accepted(self, model: str) -> None:
-        self._accepted.labels(model).inc()
+        self._accepted_of(model).inc()
 
     def reused(self, model: str) -> None:
         self._reused.labels(model).inc()

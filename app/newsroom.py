@@ -37,7 +37,7 @@ QUIET_S = 5.0
 
 MOST_AT_ONCE = 100  # jobs in one call
 
-FEW, BREATH_S = 20, 0.01
+FEW, BREATH_S = 10, 0.02
 """So many jobs are told of their places, and then it is others' turn: when one leaves the queue,
 all behind it have a new place at once."""
 
@@ -280,10 +280,11 @@ class Newsroom:
         for model, topics in waiting.items():
             job_ids = [topic.job_id for topic in topics]
             standings = await self._backend.call(_standings, model, job_ids)
-            for few in _parts(topics, FEW):
+            parts = list(_parts(topics, FEW))
+            for few in parts:
                 for topic in few:
                     topic.stand(standings.get(topic.job_id) if topic.is_waiting else None)
-                await asyncio.sleep(BREATH_S)
+                await asyncio.sleep(min(BREATH_S, LOOK_AGAIN_S / len(parts)))
 
     async def _look_at_quiet(self) -> None:
         before = time.monotonic() - QUIET_S

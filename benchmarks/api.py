@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -44,7 +44,9 @@ POST = (
     b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
-CONNECTIONS = 16
+NAMES = ("plain, bare", "plain", "darkroom")
+PLAIN = str(ROOT / "benchmarks" / "plain_api.py")
+CONNECTIONS = (16, 64)
 ROUNDS = 3
 POLLED, READERS = 1000, 500
 SETTLE_S = 6.0  # all of the crowd comes at once
@@ -99,7 +101,9 @@ class Caller:
         self._writer.write(request)
 
 
-async def accept_rate(server: Server, redis_pid: int, seconds: float) -> dict[str, float]:
+async def accept_rate(
+    server: Server, redis_pid: int, connections: int, seconds: float
+) -> dict[str, float]:
     """POST after POST on each connection."""
     count = 0
     end = time.perf_counter() + seconds
@@ -113,7 +117,7 @@ async def accept_rate(server: Server, redis_pid: int, seconds: float) -> dict[st
 
     before = server.cpu_s, cpu_s(redis_pid), time.process_time()
     began = time.perf_counter()
-    await asyncio.gather(*(post() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(post() for _ in range(connections)))
     elapsed = time.perf_counter() - began
     after = server.cpu_s, cpu_s(redis_pid), time.process_time()
     costs = [1e6 * (late - early) / count for early, late in zip(before, after, strict=True)]
@@ -239,7 +243,8 @@ def started(name: str, redis_url: str) -> Iterator[Server]:
     port = free_port()
     commands = {
         "darkroom": ["-m", "darkroom", "api", "--port", str(port)],
-        "plain": [str(ROOT / "benchmarks" / "plain_api.py"), redis_url, str(port)],
+        "plain": [PLAIN, redis_url, str(port)],
+        "plain, bare": [PLAIN, redis_url, str(port), "bare"],
     }
     environment = os.environ | {"REDIS_URL": redis_url, "DARKROOM_MAX_QUEUE": "1000000"}
     process = subprocess.Popen([sys.executable, *commands[name]], env=environment, cwd=ROOT)
@@ -262,14 +267,17 @@ def measure(seconds: float, crowd_seconds: float) -> dict[str, dict[str, float]]
     found: dict[str, dict[str, float]] = {}
     with connect(url, timeout_s=10.0) as connection, playing_worker(connection) as works:
         redis_pid = connection.info("server")["process_id"]
-        with started("plain", url) as plain, started("darkroom", url) as ours:
-            rounds: dict[str, list[dict[str, float]]] = {"plain": [], "darkroom": []}
-            for _ in range(ROUNDS):
-                for server in (plain, ours):
-                    rate = asyncio.run(accept_rate(server, redis_pid, seconds))
-                    rounds[server.name].append(rate)
-        for name, rates in rounds.items():
-            found[name] = {key: statistics.median(r[key] for r in rates) for key in rates[0]}
+        with ExitStack() as stack:
+            servers = [stack.enter_context(started(name, url)) for name in NAMES]
+            for connections in CONNECTIONS:
+                rounds: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
+                for _ in range(ROUNDS):
+                    for server in servers:
+                        rate = accept_rate(server, redis_pid, connections, seconds)
+                        rounds[server.name].append(asyncio.run(rate))
+                for name, rates in rounds.items():
+                    medians = {key: statistics.median(r[key] for r in rates) for key in rates[0]}
+                    found[f"{name}, {connections} connections"] = medians
         connection.flushdb()
         announce(connection, worker_card(row_steps_per_s=400.0), model_card())
         with started("darkroom", url) as ours:

@@ -1,6 +1,8 @@
 """What the API is measured beside: a plain FastAPI route that does one RQ enqueue.
 
-python benchmarks/plain_api.py REDIS_URL PORT
+    python benchmarks/plain_api.py REDIS_URL PORT [bare]
+
+`bare` is on uvicorn without httptools and uvloop, which `pip install uvicorn` does not bring.
 """
 
 import sys
@@ -31,6 +33,12 @@ def create_app(redis_url: str) -> FastAPI:
 
 
 if __name__ == "__main__":
+    is_bare = "bare" in sys.argv[3:]
     uvicorn.run(
-        create_app(sys.argv[1]), port=int(sys.argv[2]), log_level="warning", access_log=False
+        create_app(sys.argv[1]),
+        port=int(sys.argv[2]),
+        http="h11" if is_bare else "auto",
+        loop="asyncio" if is_bare else "auto",
+        log_level="warning",
+        access_log=False,
     )

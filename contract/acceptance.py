@@ -7,6 +7,7 @@ was refused, and no two requests take the same last place.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,12 +146,12 @@ Verdict = Entry | Answerable | None
 """None where the ticket had made a job already."""
 
 
-def note_terms(pipeline: Pipeline, job: Job, request: JobRequest, owner: str) -> None:
+def note_terms(pipeline: Pipeline, job_id: str, request: JobRequest, owner: str) -> None:
     """Fields of ours in the job's record; part of the transaction."""
     fields: dict[Any, Any] = {WORK_FIELD: request.row_steps, PRIORITY_FIELD: request.priority}
     if owner:
         fields[OWNER_FIELD] = owner
-    pipeline.hset(job.key, mapping=fields)
+    pipeline.hset(Job.key_for(job_id), mapping=fields)
 
 
 def note_left(pipeline: Pipeline, queue_name: str, job_id: str, owner: str) -> None:
@@ -162,9 +163,9 @@ def note_left(pipeline: Pipeline, queue_name: str, job_id: str, owner: str) -> N
 
 def judge(
     pipeline: Pipeline,
-    records: Pipeline,
+    records: Sequence[Any],
     queue: Queue,
-    job: Job,
+    job_id: str,
     request: JobRequest,
     terms: Terms,
     ticket: Ticket | None,
@@ -174,7 +175,7 @@ def judge(
     its answer.
 
     Args:
-        records: the commands that write the job's records, which are not carried out as they are.
+        records: the commands that write the job's records, by `words_of`.
         finished_key: where an equal job stands that has finished, if there is one; empty where that
             is not wanted.
     """
@@ -198,11 +199,10 @@ def judge(
         "per_minute": terms.per_minute,
     }
     if ticket is not None:
-        told |= {"ticket": ticket.entry(job.id), "ticket_ttl": idempotency.KEPT_S}
+        told |= {"ticket": ticket.entry(job_id), "ticket_ttl": idempotency.KEPT_S}
     known = {name: value for name, value in told.items() if value is not None}
     script = _ACCEPT if terms.per_minute is None else _ACCEPT_WITHIN_RATE
-    words = [word for args, _ in records.command_stack for word in (len(args), *args)]
-    pipeline.eval(script, len(keys), *keys, job.id, json.dumps(known), *words)
+    pipeline.eval(script, len(keys), *keys, job_id, json.dumps(known), *records)
 
 
 def read_verdict(answer: Any, terms: Terms) -> Verdict:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -19,6 +20,7 @@ from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.events import EventKind, note_event
 from contract.idempotency import Ticket
+from contract.mould import Mould, own_words, words_of
 from contract.request import JobRequest
 
 TASK = "worker.tasks.generate"
@@ -107,12 +109,37 @@ def ask_to_enqueue(
         meta: what stands beside the request and changes no picture; `webhooks.aside` makes it.
         finished_key: where an equal job stands that would do, by `finished.key_of`.
     """
-    job = make_job(queue, job_id, request, ttl_s, wait_s, meta)
-    records = queue.connection.pipeline()
-    queue.enqueue_job(job, pipeline=records)
-    note_terms(records, job, request, terms.owner)
-    note_event(records, job_id, EventKind.QUEUED)
-    judge(pipeline, records, queue, job, request, terms, ticket, finished_key)
+    beside = queue.connection.pipeline()
+    note_terms(beside, job_id, request, terms.owner)
+    note_event(beside, job_id, EventKind.QUEUED)
+    records = [*_records(queue, job_id, request, ttl_s, wait_s, meta), *words_of(beside)]
+    judge(pipeline, records, queue, job_id, request, terms, ticket, finished_key)
+
+
+def _records(
+    queue: Queue,
+    job_id: str,
+    request: JobRequest,
+    ttl_s: int,
+    wait_s: float | None,
+    meta: Mapping[str, Any] | None,
+) -> list[Any]:
+    """RQ's records of the job: what it has to remember beside its request is for RQ to write."""
+    if meta:
+        records = queue.connection.pipeline()
+        queue.enqueue_job(make_job(queue, job_id, request, ttl_s, wait_s, meta), pipeline=records)
+        return words_of(records)
+    arguments, created_at = _arguments(request, job_id, wait_s), _created_at(job_id)
+    own = own_words(job_id, _description(job_id), TASK, arguments, created_at)
+    return _mould(queue.name, ttl_s).cast(own)
+
+
+@lru_cache(maxsize=64)
+def _mould(queue_name: str, ttl_s: int) -> Mould:
+    request = JobRequest(prompt="none", model="none", seed=0, width=8, height=8)
+    queue = Queue(queue_name, connection=Redis(), serializer=JSONSerializer)
+    queue.redis_server_version = LEAST_REDIS
+    return Mould.of(queue, make_job(queue, identity.new_job_id(), request, ttl_s, None, None))
 
 
 def make_job(
@@ -124,24 +151,38 @@ def make_job(
     meta: Mapping[str, Any] | None,
 ) -> Job:
     """RQ's job, not yet in Redis."""
-    accepted = identity.created_at(job_id)
-    arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
-    if wait_s is not None:
-        arguments["deadline"] = (accepted or time.time()) + wait_s
     job = queue.create_job(
         TASK,
-        kwargs=arguments,
+        kwargs=_arguments(request, job_id, wait_s),
         job_id=job_id,
         timeout=STOCK_TIMEOUT_S,
         result_ttl=ttl_s,
         failure_ttl=ttl_s,
-        description=f"generate {job_id}",  # never the prompt: RQ logs descriptions
+        description=_description(job_id),
         retry=Retry(max=RESCUES),
         meta=dict(meta or {}),
     )
-    if accepted is not None:  # one time of acceptance, wherever it is read
-        job.created_at = datetime.fromtimestamp(accepted, UTC)
+    job.created_at = _created_at(job_id) or job.created_at
     return job
+
+
+def _arguments(request: JobRequest, job_id: str, wait_s: float | None) -> dict[str, Any]:
+    """Of the task."""
+    arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
+    if wait_s is not None:
+        arguments["deadline"] = (identity.created_at(job_id) or time.time()) + wait_s
+    return arguments
+
+
+def _created_at(job_id: str) -> datetime | None:
+    """One time of acceptance, wherever it is read; None where the id does not tell it."""
+    accepted = identity.created_at(job_id)
+    return datetime.fromtimestamp(accepted, UTC) if accepted is not None else None
+
+
+def _description(job_id: str) -> str:
+    """Never the prompt: RQ logs descriptions."""
+    return f"generate {job_id}"
 
 
 def standing(queue: Queue, job_id: str) -> Standing | None:

@@ -59,14 +59,14 @@ def test_a_key_that_makes_another_job_at_the_same_instant_makes_one(
 ) -> None:
     """The other comes between the look at the key and the end of the transaction."""
     first, second = identity.new_job_id(), identity.new_job_id()
-    enqueue_job = jobs.enqueue_job
+    judge = queue.judge
 
     def late(*args: object, **kwargs: object) -> object:
         monkeypatch.undo()
         assert queue.enqueue(jobs, first, job_request(), TTL_S, ticket=ticket()) is not None
-        return enqueue_job(*args, **kwargs)
+        return judge(*args, **kwargs)
 
-    monkeypatch.setattr(jobs, "enqueue_job", late)
+    monkeypatch.setattr(queue, "judge", late)
     assert queue.enqueue(jobs, second, job_request(), TTL_S, ticket=ticket()) is None
     assert jobs.get_job_ids() == [first]
     assert connection.exists(f"rq:job:{second}") == 0
