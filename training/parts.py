@@ -26,6 +26,8 @@ class Finished:
     steps: int
     seconds: float
     measured: Mapping[str, float]
+    peak_memory_bytes: int = 0  # resident, of the process; 0 where it was not measured
+    peak_vram_bytes: int = 0  # of tensors; 0 without a GPU
 
 
 def publish(folder: Path, finished: Finished, fill: Callable[[Path], None]) -> None:
