@@ -37,7 +37,7 @@ STAGES = {
 }
 KL_PAIR = ("vae_with_kl", "vae_without_kl")
 ALONE = Path(__file__).parents[1] / "docs" / "benchmarks" / "training-cpu.json"
-"""What `benchmarks/training.py` measured while the machine did nothing else."""
+"""What `benchmarks/training_time.py` measured while the machine did nothing else."""
 UNMEASURED, UNKNOWN = nan, "\u2013"
 
 
@@ -127,7 +127,7 @@ def _alone(file: Path) -> dict[str, Alone]:
         return {each["fingerprint"]: Alone(each["steps_per_s"], each["peak_gb"]) for each in stages}
     except (ValueError, TypeError, KeyError) as error:
         raise TrainingError(
-            f"{file} is damaged: bring it back from git, or run benchmarks/training.py again."
+            f"{file} is damaged: bring it back from git, or run benchmarks/training_time.py again."
         ) from error
 
 

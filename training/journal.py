@@ -15,6 +15,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from training.errors import TrainingError
 from training.files import writing
 
 FORMAT = "brain.Event:2"
@@ -28,16 +29,19 @@ class Journal:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        now = time.time_ns()
-        self._path = folder / f"events.out.tfevents.{now // 10**9}.{os.getpid()}.{now}"
+        self._path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("wb")
         self._records = RecordWriter(self._file)
-        self._add(Event(file_version=FORMAT))
-        # TensorBoard forgets what it has from this step on, and `step` itself was done before.
-        start = SessionLog(status=SessionLog.START)
-        self._add(Event(step=step + 1, session_log=start))
+        try:
+            self._add(Event(file_version=FORMAT))
+            # TensorBoard forgets what it has from this step on, and `step` itself was done before.
+            start = SessionLog(status=SessionLog.START)
+            self._add(Event(step=step + 1, session_log=start))
+        except TrainingError:
+            self.close()
+            raise
 
     def note(self, step: int, values: Mapping[str, float]) -> None:
         """Names such as `loss/total` are grouped by what stands before the slash."""
@@ -50,6 +54,10 @@ class Journal:
             self._records.write(event.SerializeToString())
             self._records.flush()
 
+    def close(self) -> None:
+        with suppress(OSError):  # whole records are on the disk by now
+            self._file.close()
+
     def __enter__(self) -> "Journal":
         return self
 
@@ -59,5 +67,4 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # whole records are on the disk by now
-            self._file.close()
+        self.close()
