@@ -1,12 +1,13 @@
 """How long the training takes on a machine that does nothing else, and how much memory.
 
-    python benchmarks/training.py [--seconds 45] [--json docs/benchmarks/training-cpu.json]
+    python benchmarks/training_time.py [--seconds 45] [--json docs/benchmarks/training-cpu.json]
 
 Each stage of the full recipe trains for so many seconds, in a process and a temporary folder of its
 own: it begins anew, on copies of the pictures and of the finished parts that it is built on. Needs
 the pictures of `python -m training data` and the parts in models/, and changes neither.
 
 A step's time is the mean after the first one. To it comes a look's, as often as the recipe looks.
+What comes before the first step (loading, the U-Net's latents) is in the JSON, not in the hours.
 """
 
 import argparse
@@ -23,7 +24,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from engine import machine
 
 from training.card import STAGES
 from training.device import choose_device
@@ -49,13 +49,13 @@ class Timed:
     steps_per_s: float  # looks included
     step_s: float
     look_s: float
-    begin_s: float  # until the first step is done: loading, and the U-Net's latents
+    begin_s: float  # until the first step is done
     peak_gb: float  # resident, of the process
     peak_vram_gb: float  # of tensors; 0 without a GPU
 
     @property
     def hours(self) -> float:
-        return (self.begin_s + self.steps / self.steps_per_s) / 3600
+        return self.steps / self.steps_per_s / 3600
 
 
 def measure(name: str, source: Workshop, seconds: float) -> Timed:
@@ -87,7 +87,9 @@ def _copy(name: str, source: Workshop, to: Workshop) -> None:
     if not (source.work / "pictures").is_dir():
         raise TrainingError(f"{source.work} holds no pictures: run `python -m training data`.")
     shutil.copytree(source.work / "pictures", to.work / "pictures")
-    shutil.copytree(source.parts, to.parts, ignore=shutil.ignore_patterns(name))
+    for part in source.parts.iterdir():
+        if part.name != name:
+            shutil.copytree(part, to.parts / part.name)
     if name != "judge":
         shutil.copytree(source.models / "judge", to.models / "judge")
 
@@ -129,6 +131,8 @@ def main() -> int:
         sys.stderr.write(f"training: {error}\n")
         return 1
     show(stages)
+    from engine import machine  # not above, since each stage's process would load the engine
+
     content = {
         "machine": machine(),
         "stages": {name: asdict(timed) for name, timed in stages.items()},

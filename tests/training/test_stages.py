@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from training.recipes import TINY
 from training.stages import STAGES, run_stage
 from training.vae import VaeStage
 from training.workshop import Workshop
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -235,6 +238,21 @@ def test_a_corrupt_cache_is_one_sentence_and_exit_code_1(
 def test_the_work_folder_is_ignored_by_git(shop: Workshop) -> None:
     run_stage("data", shop)
     assert (shop.work / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "-m training all --minutes 120 "),
+        (["STAGE=vae", "MINUTES=5"], "-m training vae --minutes 5 "),
+        (["MINUTES="], "-m training all  "),
+    ],
+)
+def test_make_trains_in_pieces_of_two_hours(given: list[str], said: str) -> None:
+    command = ["make", "--dry-run", "train", *given]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said in done.stdout
 
 
 def test_stages_stand_in_the_order_of_the_lecture() -> None:
