@@ -2,9 +2,9 @@
 
     python benchmarks/training_time.py [--seconds 45] [--json docs/benchmarks/training-cpu.json]
 
-Each stage of the full recipe trains for so many seconds, in a process and a temporary folder of its
-own: it begins anew, on copies of the pictures and of the finished parts that it is built on. Needs
-the pictures of `python -m training data` and the parts in models/, and changes neither.
+Each stage of the full recipe trains for so many seconds, in a process of its own and a temporary
+folder: it begins anew, on copies of the pictures and of the finished parts that it is built on.
+Needs the pictures of `python -m training data` and the parts in models/, and changes neither.
 
 A step's time is the mean after the first one. To it comes a look's, as often as the recipe looks.
 What comes before the first step (loading, the U-Net's latents) is in the JSON, not in the hours.
@@ -58,7 +58,7 @@ class Timed:
         return self.steps / self.steps_per_s / 3600
 
 
-def measure(name: str, source: Workshop, seconds: float) -> Timed:
+def measure(name: str, shop: Workshop, seconds: float) -> Timed:
     """In a process of its own, so that its memory is this stage's alone."""
     began, found = time.monotonic(), []
 
@@ -75,23 +75,8 @@ def measure(name: str, source: Workshop, seconds: float) -> Timed:
         found.append(Timed(run.fingerprint, steps, pace, step_s, look_s, begin_s, *memory))
         return ending
 
-    with tempfile.TemporaryDirectory(prefix="training-") as folder:
-        shop = replace(source, work=Path(folder, "work"), models=Path(folder, "models"))
-        _copy(name, source, shop)
-        run_stage(COMMANDS.get(name, name), replace(shop, train=timed))
+    run_stage(COMMANDS.get(name, name), replace(shop, train=timed))
     return found[0]
-
-
-def _copy(name: str, source: Workshop, to: Workshop) -> None:
-    """Pictures and parts, but for the stage's own."""
-    if not (source.work / "pictures").is_dir():
-        raise TrainingError(f"{source.work} holds no pictures: run `python -m training data`.")
-    shutil.copytree(source.work / "pictures", to.work / "pictures")
-    for part in source.parts.iterdir():
-        if part.name != name:
-            shutil.copytree(part, to.parts / part.name)
-    if name != "judge":
-        shutil.copytree(source.models / "judge", to.models / "judge")
 
 
 def _look(stage: Stage, folder: Path) -> float:
@@ -103,8 +88,36 @@ def _look(stage: Stage, folder: Path) -> float:
 
 
 def measure_all(source: Workshop, seconds: float) -> dict[str, Timed]:
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        return {name: pool.submit(measure, name, source, seconds).result() for name in TRAINED}
+    """Each on copies of what it needs. The U-Net's two stages share the latents."""
+    timed = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="training-") as folder,
+        ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
+    ):
+        work = Path(folder, "work")
+        _copy_work(source.work, work)
+        for name in TRAINED:
+            models = Path(folder, name)
+            _copy_models(source.models, models, without=name)
+            shop = replace(source, work=work, models=models)
+            timed[name] = pool.submit(measure, name, shop, seconds).result()
+            shutil.rmtree(models)
+    return timed
+
+
+def _copy_work(work: Path, to: Path) -> None:
+    """Pictures, and latents if there are any; checkpoints stay where they are."""
+    if not (work / "pictures").is_dir():
+        raise TrainingError(f"{work} holds no pictures: run `python -m training data` first.")
+    for name in ("pictures", "latents"):
+        if (work / name).is_dir():
+            shutil.copytree(work / name, to / name)
+
+
+def _copy_models(models: Path, to: Path, without: str) -> None:
+    for name, folder in STAGES.items():
+        if name != without:
+            shutil.copytree(models / folder, to / folder)
 
 
 def show(stages: Mapping[str, Timed]) -> None:
