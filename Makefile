@@ -18,7 +18,7 @@ BACKEND := $(or $(TORCH_BACKEND),$(INSTALLED_BACKEND))
 # Without a GPU the pinned torch does, which is far smaller where a CPU build can be had.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
 
-.PHONY: install run test check train evaluate lecture bench chaos gpu-report load up clean
+.PHONY: install run test fuzz check train evaluate lecture bench chaos gpu-report load up clean
 
 ifneq ($(BACKEND),$(INSTALLED_BACKEND))
 .PHONY: $(INSTALLED)
@@ -45,6 +45,10 @@ run: install
 
 test: install
 	$(BIN)/pytest -m "not slow and not docker"
+
+# Many more of the cases that `make test` tries, and others each time.
+fuzz: install
+	$(BIN)/pytest tests/app/test_fuzz.py --fuzz-cases $(or $(CASES),2000) --fuzz-anew
 
 check: install
 	$(BIN)/ruff check .

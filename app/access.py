@@ -5,9 +5,9 @@ import binascii
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Request
 
-from app.services import Served
+from app.services import services_of
 from contract.errors import NotAuthenticated
 from contract.keys import ApiKey, KeyLimits
 
@@ -30,18 +30,31 @@ class Caller:
         return self.key.limits if self.key is not None else NO_LIMITS
 
 
-async def authenticate(
-    services: Served,
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> Caller:
+NOBODY = Caller()
+
+
+async def authenticate(request: Request) -> Caller:
     """
     Raises:
         NotAuthenticated: no key is named, or none that is known.
         RedisUnavailable: nobody knows the keys.
     """
+    caller = await _authenticated(request)
+    request.state.caller = caller
+    return caller
+
+
+def caller_of(request: Request) -> Caller:
+    """Who was let in. For routes that are asked often: `Asker` takes longer than the answer."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _authenticated(request: Request) -> Caller:
+    services = services_of(request)
     if not services.settings.needs_keys:
-        return Caller()
-    candidates = read_authorization(authorization or "")
+        return NOBODY
+    candidates = read_authorization(request.headers.get("Authorization", ""))
     if not candidates:
         raise NotAuthenticated("Send an API key: `Authorization: Bearer KEY`.")
     for text in candidates:

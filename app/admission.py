@@ -1,16 +1,20 @@
 """Turns what was asked into a job with nothing left open, or says why it cannot be done."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import get_args
 
-from redis import Redis
+import redis
+from redis.client import Pipeline
 
 from app.access import Caller
+from app.backend import Backend
 from app.census import Census
 from app.settings import AppSettings
 from contract import idempotency, identity, queue
-from contract.acceptance import Terms
+from contract.acceptance import Answerable, Entry, Terms, Verdict, read_verdict
 from contract.backlog import Standing
 from contract.errors import (
     BeyondKey,
@@ -21,7 +25,7 @@ from contract.errors import (
     UnknownModel,
 )
 from contract.idempotency import Ticket
-from contract.job import JobRecord, JobState, read_job
+from contract.job import JobRecord, JobState
 from contract.keys import KeyLimits
 from contract.quotas import NO_QUOTAS, Quotas
 from contract.request import GenerateRequest, JobRequest, Priority
@@ -31,6 +35,7 @@ from contract.workers import ModelCard
 
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # highest first
 
+LOST = (redis.ConnectionError, redis.TimeoutError)
 ATTEMPTS = 5
 """How often a job with a key is put into the queue where the answer is lost."""
 
@@ -77,17 +82,17 @@ class Accepted:
     quotas: Quotas = NO_QUOTAS  # what the caller's API key has left, if a job was made
 
 
-def recall(connection: Redis, ticket: Ticket) -> Accepted | None:
+async def recall(backend: Backend, ticket: Ticket) -> Accepted | None:
     """The job that the key has made; None where it has made none.
 
     Raises:
         IdempotencyKeyReused: something else was asked under it.
         JobExpired: the job is no longer kept.
     """
-    job_id = idempotency.find(connection, ticket)
+    job_id = await backend.call(idempotency.find, ticket)
     if job_id is None:
         return None
-    record = read_job(connection, job_id)
+    record = await backend.read_job(job_id)
     if record is None:
         raise JobExpired(f"Job {job_id}, which this key has made, is no longer kept.")
     return Accepted(record, is_replay=True)
@@ -130,18 +135,21 @@ def terms_for(caller: Caller, settings: AppSettings, row_steps_per_s: float | No
     )
 
 
-def accept(
-    connection: Redis,
+async def accept(
+    backend: Backend,
     asked: GenerateRequest,
     request: JobRequest,
     settings: AppSettings,
     terms: Terms,
     ticket: Ticket | None,
-) -> Accepted:
-    """Puts a new job into its model's queue, unless the key has made one at the same moment.
+    finished_key: str,
+) -> Accepted | Answerable:
+    """Puts a new job into its model's queue, unless the key has made one already, or an equal one
+    has finished. One round trip, where a job is made.
 
     Args:
         request: what `admit` made of what was asked.
+        finished_key: where an equal job stands that would do, by `finished.key_of`.
 
     Raises:
         QueueFull: as many jobs as are allowed wait already.
@@ -149,28 +157,46 @@ def accept(
         TooManyQueued, RateLimited: the caller's key has used up what it may.
         RedisUnavailable: it stays unknown whether the job was accepted; the key tells later.
     """
-    waiting = queue.model_queue(connection, request.model)
+    waiting = backend.queue(request.model)
     tried = set()
     for _ in range(ATTEMPTS):
         job_id = identity.new_job_id()
         tried.add(job_id)
-        entry = queue.enqueue(
-            waiting,
-            job_id,
-            request,
-            settings.result_ttl_s,
+        fill = partial(
+            queue.ask_to_enqueue,
+            queue=waiting,
+            job_id=job_id,
+            request=request,
+            ttl_s=settings.result_ttl_s,
             wait_s=settings.queue_ttl_s,
             ticket=ticket,
             terms=terms,
             meta=aside(asked),
+            finished_key=finished_key,
         )
-        if entry is not None:
-            record = _fresh(job_id, asked, request, entry.standing, terms.owner)
-            return Accepted(record, is_replay=False, quotas=entry.quotas)
-        known = recall(connection, ticket) if ticket is not None else None
+        verdict = await _verdict(backend, fill, terms, ticket)
+        if isinstance(verdict, Answerable):
+            return verdict
+        if isinstance(verdict, Entry):
+            record = _fresh(job_id, asked, request, verdict.standing, terms.owner)
+            return Accepted(record, is_replay=False, quotas=verdict.quotas)
+        known = await recall(backend, ticket) if ticket is not None else None
         if known is not None:  # made by another call, or by this one, whose answer was lost
             return Accepted(known.record, is_replay=known.record.id not in tried)
     raise RedisUnavailable("The answers of Redis are lost again and again.")
+
+
+async def _verdict(
+    backend: Backend, fill: Callable[[Pipeline], None], terms: Terms, ticket: Ticket | None
+) -> Verdict:
+    """None also where the answer was lost, and the ticket tells whether the job was made."""
+    try:
+        (answer,) = await backend.ask(fill)
+    except RedisUnavailable as error:
+        if ticket is None or not isinstance(error.__cause__, LOST):
+            raise
+        return None
+    return read_verdict(answer, terms)
 
 
 def _fresh(

@@ -54,10 +54,15 @@ class RecentCensus:
         self._census = Census({}, ())
         self._taken_at = float("-inf")
 
+    @property
+    def _is_old(self) -> bool:
+        # A service without models is about to get one: its first user should not wait for it.
+        return not self._census.models or time.monotonic() - self._taken_at > MAX_AGE_S
+
     async def get(self) -> Census:
-        async with self._lock:
-            # A service without models is about to get one: its first user should not wait for it.
-            if not self._census.models or time.monotonic() - self._taken_at > MAX_AGE_S:
-                self._census = await self._backend.call(take_census)
-                self._taken_at = time.monotonic()
-            return self._census
+        if self._is_old:
+            async with self._lock:
+                if self._is_old:  # still: nobody else has just taken one
+                    self._census = await self._backend.call(take_census)
+                    self._taken_at = time.monotonic()
+        return self._census

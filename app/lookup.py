@@ -7,7 +7,7 @@ from app.services import Services
 from contract import identity
 from contract.deletion import deleted_owner
 from contract.errors import JobDeleted, JobExpired, JobNotFound
-from contract.job import JobRecord, read_job
+from contract.job import JobRecord
 
 
 async def find_job(services: Services, caller: Caller, job_id: str) -> JobRecord:
@@ -21,7 +21,7 @@ async def find_job(services: Services, caller: Caller, job_id: str) -> JobRecord
     created_at = identity.created_at(job_id)
     if created_at is None:
         raise JobNotFound("That is not the id of a job.")
-    record = await services.backend.call(read_job, job_id, caller.owner)
+    record = await services.backend.read_job(job_id, caller.owner)
     if record is not None:
         return record
     if created_at + services.settings.result_ttl_s < time.time():

@@ -15,15 +15,20 @@ from app.access import authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
+from app.compat.a1111 import routes as a1111
+from app.compat.a1111.envelope import write_error
 from app.compat.openai.door import add_openai
 from app.compat.openai.errors import PREFIX, error_response
 from app.gallery import Gallery
+from app.http_protocol import HttpProtocol
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
 from app.newsroom import Newsroom
+from app.page.site import Site
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
-from app.routes import events, generate, health, jobs, metrics, models, pictures, retries
+from app.routes import events, generate, health, jobs, metrics, models, page, pictures, retries
+from app.security import SecuredApp
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
@@ -31,7 +36,7 @@ from contract import errors
 from contract.errors import BadSetting
 from contract.pictures.opening import open_store
 
-GRACE_S = 10
+BACKLOG = 2048
 DESCRIPTION = (
     "POST a prompt, get a PNG. Errors are problem documents (RFC 9457). Under `/v1` the service "
     "speaks as OpenAI's Images API does.\n\n"
@@ -56,20 +61,23 @@ def create_app(settings: AppSettings) -> FastAPI:
         gallery=Gallery(open_store(settings, backend.connection)),
         keyring=Keyring(backend),
         metrics=AppMetrics(backend.connection),
+        site=Site.of(settings),
     )
-    app = FastAPI(title="darkroom", description=DESCRIPTION, lifespan=_lifespan)
+    app = SecuredApp(title="darkroom", description=DESCRIPTION, redoc_url=None, lifespan=_lifespan)
+    app.hsts_s = settings.hsts_s
     app.state.services = services
     app.state.metrics = services.metrics
-    for noun in (generate, jobs, retries, events, pictures, models):
+    nouns = (generate, jobs, retries, events, pictures, models, a1111)
+    for router in (jobs.quick, *(noun.router for noun in nouns)):
         app.include_router(
-            noun.router,
+            router,
             dependencies=_guards(settings),
             responses=problems(errors.NotAuthenticated),
         )
-    for noun in (health, metrics):  # open to all
+    for noun in (health, metrics, page):  # open to all
         app.include_router(noun.router)
     add_openai(app, _guards(settings))
-    handle_problems(app, {PREFIX: error_response})
+    handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
@@ -88,7 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with services.endings.listening(), services.newsroom.listening():
         yield
     services.gallery.close()
-    services.backend.close()
+    await services.backend.close()
 
 
 def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:
@@ -101,15 +109,32 @@ class ApiServer(uvicorn.Server):
     """Lets nobody wait for a job into its own end: they are told where to ask again, and who
     follows one comes back by themselves."""
 
-    def __init__(self, app: FastAPI, **options: Any):
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, **options))
+    def __init__(self, app: FastAPI):
         services: Services = app.state.services
+        super().__init__(_config(app, services.settings))
         self._endings, self._newsroom = services.endings, services.newsroom
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._endings.release()
         self._newsroom.release()
         await super().shutdown(sockets)
+
+
+def _config(app: FastAPI, settings: AppSettings) -> uvicorn.Config:
+    proxies = [str(network) for network in settings.trusted_proxies]
+    return uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws="none",
+        log_config=None,
+        access_log=settings.access_log,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.grace_s,
+    )
 
 
 def serve(settings: AppSettings) -> None:
@@ -123,8 +148,7 @@ def serve(settings: AppSettings) -> None:
     with listen(settings) as listener:
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
-        server = ApiServer(create_app(settings), timeout_graceful_shutdown=GRACE_S)
-        server.run(sockets=[listener])
+        ApiServer(create_app(settings)).run(sockets=[listener])
 
 
 def listen(settings: AppSettings) -> socket.socket:
@@ -134,13 +158,19 @@ def listen(settings: AppSettings) -> socket.socket:
         BadSetting: the address cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-        # asyncio does so only for a socket that names its protocol. Without it the body of an
-        # answer waits for the client's acknowledgement of the head, which many delay by 40 ms.
+        # With Nagle's algorithm the body of an answer waits for the client's acknowledgement of the
+        # head, which many delay by 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
         return listener
     except OSError as error:
+        listener.close()
         raise BadSetting(
             f"DARKROOM_HOST and DARKROOM_PORT: {settings.host}:{settings.port} cannot be listened "
             f"on: {error.strerror or error}."

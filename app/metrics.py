@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import cache
 from http import HTTPStatus
 
 import redis
@@ -87,9 +88,12 @@ class AppMetrics:
         )
         registry.register(QueueCollector(connection))
 
+        self._counted = cache(self._requests.labels)  # prometheus_client looks each one up slowly
+        self._timed = cache(self._seconds.labels)
+
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._counted(route, method, str(status)).inc()
+        self._timed(route).observe(seconds)
 
     def failed(self, code: str) -> None:
         self._errors.labels(code).inc()

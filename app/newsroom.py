@@ -37,6 +37,10 @@ QUIET_S = 5.0
 
 MOST_AT_ONCE = 100  # jobs in one call
 
+FEW, BREATH_S = 20, 0.01
+"""So many jobs are told of their places, and then it is others' turn: when one leaves the queue,
+all behind it have a new place at once."""
+
 EVENT_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 logger = logging.getLogger(__name__)
@@ -276,8 +280,10 @@ class Newsroom:
         for model, topics in waiting.items():
             job_ids = [topic.job_id for topic in topics]
             standings = await self._backend.call(_standings, model, job_ids)
-            for topic in topics:
-                topic.stand(standings.get(topic.job_id) if topic.is_waiting else None)
+            for few in _parts(topics, FEW):
+                for topic in few:
+                    topic.stand(standings.get(topic.job_id) if topic.is_waiting else None)
+                await asyncio.sleep(BREATH_S)
 
     async def _look_at_quiet(self) -> None:
         before = time.monotonic() - QUIET_S
@@ -296,9 +302,9 @@ def _standings(connection: Redis, model: str, job_ids: Sequence[str]) -> dict[st
     return queue.standings(queue.model_queue(connection, model), job_ids)
 
 
-def _parts(whole: list[T]) -> Iterator[list[T]]:
+def _parts(whole: list[T], size: int = MOST_AT_ONCE) -> Iterator[list[T]]:
     """So that no call is huge."""
-    return (whole[n : n + MOST_AT_ONCE] for n in range(0, len(whole), MOST_AT_ONCE))
+    return (whole[n : n + size] for n in range(0, len(whole), size))
 
 
 def _place(event_id: str | None) -> Place | None:

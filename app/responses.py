@@ -89,6 +89,18 @@ def success(status: int, description: str, example: object, media_type: str) -> 
     return {status: {"description": description, "content": content}}
 
 
+def headers_asked(*headers: tuple[str, str, str]) -> dict[str, Any]:
+    """What a route tells of the headers that it reads by itself, each with an example if any."""
+    described = []
+    for name, description, example in headers:
+        examples = {"examples": {"one": {"value": example}}} if example else {}
+        schema = {"type": "string"}
+        described.append(
+            {"name": name, "in": "header", "description": description, "schema": schema} | examples
+        )
+    return {"parameters": described}
+
+
 def only_problem_media(schema: dict[str, Any]) -> dict[str, Any]:
     """FastAPI files a problem under the route's own media type as well, and expects a 422 of its
     own making wherever there is a parameter, even a plain string: both are taken out."""

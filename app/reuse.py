@@ -16,23 +16,33 @@ from contract.webhooks import aside
 logger = logging.getLogger(__name__)
 
 
+def finished_key(
+    services: Services, request: JobRequest, model_fingerprint: str, owner: str
+) -> str:
+    """Where an equal job would stand that may answer this one."""
+    scope = ANYBODY if services.settings.share_finished and owner else owner
+    return finished.key_of(scope, request, model_fingerprint)
+
+
 async def reused(
     services: Services,
     asked: GenerateRequest,
     request: JobRequest,
-    model_fingerprint: str,
+    content: str,
     terms: Terms,
     ticket: Ticket | None,
 ) -> Answered | None:
-    """A new job that has succeeded at once; None where there is nothing to make it from, or the
-    ticket had made one already.
+    """A new job that has succeeded at once; None where it cannot be made from what was found, or
+    the ticket had made one already.
+
+    Args:
+        content: what stands under `finished_key`.
 
     Raises:
         RateLimited: the caller's key has used up what it may.
     """
     backend, settings = services.backend, services.settings
-    scope = ANYBODY if settings.share_finished and terms.owner else terms.owner
-    found = await backend.call(finished.find, scope, request, model_fingerprint)
+    found = finished.read(content)
     if found is None:
         return None
     job_id = identity.new_job_id()

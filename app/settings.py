@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, IPvAnyNetwork
 from pydantic_settings import NoDecode
 
 from contract.errors import BadSetting
@@ -24,6 +24,46 @@ class AppSettings(WebhookSettings):
             "start until this is set."
         ),
     ] = None
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="How many clients may be connected to a process before 503; whoever "
+            "follows events is one.",
+        ),
+    ] = 10_000
+    keep_alive_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="How long a connection that asks nothing is kept; longer than a proxy in "
+            "front keeps it, so that the API is not the one to hang up.",
+        ),
+    ] = 75
+    grace_s: Annotated[
+        int,
+        Field(ge=0, description="How long requests may take to end once the process is to stop."),
+    ] = 10
+    trusted_proxies: Annotated[
+        tuple[IPvAnyNetwork, ...],
+        NoDecode,
+        BeforeValidator(words),
+        Field(
+            description="Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
+            "believed, such as `10.0.0.5, 10.1.0.0/16`. Default: none."
+        ),
+    ] = ()
+    hsts_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="`max-age` of the header Strict-Transport-Security, for an API that is "
+            "reached by https alone; 0 leaves it to the proxy.",
+        ),
+    ] = 0
+    access_log: Annotated[bool, Field(description="Whether each request is a line in the log.")] = (
+        False
+    )
     default_model: Annotated[
         ModelId | None,
         Field(

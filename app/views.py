@@ -117,6 +117,7 @@ MODELS_EXAMPLE = {
             "samplers": {"lcm": {"max_steps": 50, "refusal": None}},
             "seen_at": 1795509933.8,
             "live_workers": 1,
+            "queued": 0,
             "default": True,
         }
     ]
@@ -276,6 +277,7 @@ class JobsView(_View):
 
 class ModelView(ModelCard):
     live_workers: int
+    queued: Annotated[int, Field(description="Jobs that wait for it.")]
     default: Annotated[bool, Field(description="Whether a request that names no model gets it.")]
 
 

@@ -10,7 +10,7 @@ from app.backend import Backend
 from app.channel import Channel
 from contract.errors import RedisUnavailable
 from contract.events import ENDED_CHANNEL
-from contract.job import JobRecord, ended_among, read_job
+from contract.job import JobRecord, ended_among
 
 LOOK_AGAIN_S = 1.0
 """A stock `rq worker` publishes nothing, and news may be lost: the record is the truth. One look
@@ -62,7 +62,7 @@ class Endings:
 
     async def _read(self, known: JobRecord) -> JobRecord:
         try:
-            return await self._backend.call(read_job, known.id) or known
+            return await self._backend.read_job(known.id) or known
         except RedisUnavailable:
             return known
 

@@ -1,7 +1,7 @@
 """Whether a job may wait and where, judged in the transaction that lets it.
 
-RQ's own code writes the records of the job, and this script comes after it in the same transaction:
-what may not be, it takes away again. So a request is one round trip, nobody ever sees a job that
+A script judges it, and carries out the commands with which RQ's own code writes a job's records
+only where it may be. So a request is one round trip and one command, nobody ever sees a job that
 was refused, and no two requests take the same last place.
 """
 
@@ -15,10 +15,10 @@ from redis.client import Pipeline
 from rq import Queue
 from rq.job import Job
 
-from contract import backlog, idempotency, rates, turns
+from contract import backlog, idempotency, job_index, rates, turns
 from contract.backlog import WORK_FIELD, Standing
 from contract.errors import QueueFull, RateLimited, TooManyQueued, TooMuchWaiting
-from contract.events import OPEN_TTL_S, events_key
+from contract.events import OPEN_TTL_S
 from contract.idempotency import Ticket
 from contract.quotas import NO_QUOTAS, WINDOW_S, Quota, Quotas
 from contract.request import JobRequest
@@ -32,8 +32,9 @@ FULL_RETRY_S = 10
 _ACCEPT = (
     backlog.FUNCTIONS
     + turns.FUNCTIONS
+    + job_index.FUNCTIONS
     + f"""
-local list, order, job, events, ticket, queued, before, now = unpack(KEYS)
+local list, order, by_id, by_end, ticket, finished, queued, before, now = unpack(KEYS)
 local id, terms = ARGV[1], cjson.decode(ARGV[2])
 
 local function answer(verdict, fields)
@@ -42,10 +43,13 @@ local function answer(verdict, fields)
     return cjson.encode(fields)
 end
 
-local function refuse(verdict, fields)
-    redis.call('LREM', list, -1, id)
-    redis.call('DEL', job, events)
-    return answer(verdict, fields)
+local function write_records()
+    local at = 3
+    while ARGV[at] do
+        local last = at + ARGV[at]
+        redis.call(unpack(ARGV, at + 1, last))
+        at = last + 1
+    end
 end
 
 local function queued_now()
@@ -58,30 +62,36 @@ local function queued_now()
     return redis.call('SCARD', queued)
 end
 
-if terms.ticket and redis.call('EXISTS', ticket) == 1 then return refuse('known', {{}}) end
-local depth = redis.call('LLEN', list) - 1
-if terms.most_waiting and depth >= terms.most_waiting then return refuse('full', {{}}) end
+if terms.ticket and redis.call('EXISTS', ticket) == 1 then return answer('known', {{}}) end
+local content = finished ~= '' and redis.call('GET', finished)
+if content then return answer('finished', {{content = content}}) end
+local depth = redis.call('LLEN', list)
+if terms.most_waiting and depth >= terms.most_waiting then return answer('full', {{}}) end
 if terms.most_work then
     local work = work_of(list, depth)
-    if work and work >= terms.most_work then return refuse('long', {{work = work}}) end
+    if work and work >= terms.most_work then return answer('long', {{work = work}}) end
 end
 local count = terms.queued and queued_now()
-if count and count >= terms.queued then return refuse('queued', {{queued = count}}) end
+if count and count >= terms.queued then return answer('queued', {{queued = count}}) end
 if terms.per_minute and not acquire({{before, now}}, {{terms.per_minute, {WINDOW_S}, 1}}) then
-    return refuse('rate', {{queued = count}})
+    return answer('rate', {{queued = count}})
 end
 
+write_records()
 if terms.ticket then redis.call('SET', ticket, terms.ticket, 'EX', terms.ticket_ttl) end
 if count then
     redis.call('SADD', queued, id)
     redis.call('EXPIRE', queued, {OPEN_TTL_S})
     count = count + 1
 end
+list_job(by_id, by_end, id, {OPEN_TTL_S} * 1000, true)
 enter(list, order, id, terms)
 local position = redis.call('LPOS', list, id, 'RANK', -1) + 1
 return answer('accepted', {{position = position, work = work_of(list, position), queued = count}})
 """
 )
+
+_ACCEPT_WITHIN_RATE = rates.FUNCTIONS + _ACCEPT
 
 _COUNT = (
     rates.FUNCTIONS
@@ -124,6 +134,17 @@ class Entry:
     quotas: Quotas
 
 
+@dataclass(frozen=True, slots=True)
+class Answerable:
+    """No job was made, as an equal one has finished; `finished.read` reads the content."""
+
+    content: str
+
+
+Verdict = Entry | Answerable | None
+"""None where the ticket had made a job already."""
+
+
 def note_terms(pipeline: Pipeline, job: Job, request: JobRequest, owner: str) -> None:
     """Fields of ours in the job's record; part of the transaction."""
     fields: dict[Any, Any] = {WORK_FIELD: request.row_steps, PRIORITY_FIELD: request.priority}
@@ -141,19 +162,28 @@ def note_left(pipeline: Pipeline, queue_name: str, job_id: str, owner: str) -> N
 
 def judge(
     pipeline: Pipeline,
+    records: Pipeline,
     queue: Queue,
     job: Job,
     request: JobRequest,
     terms: Terms,
     ticket: Ticket | None,
+    finished_key: str,
 ) -> None:
-    """The job is there after it, or all of it is gone; `read_verdict` reads its answer."""
+    """Queues the one command after which the job is there, or nothing of it; `read_verdict` reads
+    its answer.
+
+    Args:
+        records: the commands that write the job's records, which are not carried out as they are.
+        finished_key: where an equal job stands that has finished, if there is one; empty where that
+            is not wanted.
+    """
     keys = (
         queue.key,
         turns.order_key(queue.name),
-        job.key,
-        events_key(job.id),
+        *job_index.keys(terms.owner),
         ticket.redis_key if ticket is not None else "",
+        finished_key,
         rates.queued_key(terms.owner),
         *rates.window_keys(terms.owner),
     )
@@ -170,13 +200,13 @@ def judge(
     if ticket is not None:
         told |= {"ticket": ticket.entry(job.id), "ticket_ttl": idempotency.KEPT_S}
     known = {name: value for name, value in told.items() if value is not None}
-    script = _ACCEPT if terms.per_minute is None else rates.FUNCTIONS + _ACCEPT
-    pipeline.eval(script, len(keys), *keys, job.id, json.dumps(known))
+    script = _ACCEPT if terms.per_minute is None else _ACCEPT_WITHIN_RATE
+    words = [word for args, _ in records.command_stack for word in (len(args), *args)]
+    pipeline.eval(script, len(keys), *keys, job.id, json.dumps(known), *words)
 
 
-def read_verdict(answer: Any, terms: Terms) -> Entry | None:
-    """None where the ticket had made a job already.
-
+def read_verdict(answer: Any, terms: Terms) -> Verdict:
+    """
     Raises:
         QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the job is not there.
     """
@@ -185,6 +215,8 @@ def read_verdict(answer: Any, terms: Terms) -> Entry | None:
     match told["verdict"]:
         case "known":
             return None
+        case "finished":
+            return Answerable(told["content"])
         case "full":
             raise QueueFull(
                 f"{terms.most_waiting} jobs wait for this model already.",

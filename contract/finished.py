@@ -32,13 +32,25 @@ def note(
         pipeline.set(key, content, ex=ttl_s)
 
 
+def key_of(owner: str, request: JobRequest, model_fingerprint: str) -> str:
+    """Where the last job of that owner stands that made these very pictures with this very model;
+    empty where the model does not say which it is."""
+    return _key(owner, request, model_fingerprint) if model_fingerprint else ""
+
+
 def find(
     connection: Redis, owner: str, request: JobRequest, model_fingerprint: str
 ) -> Finished | None:
-    """The last job of that owner that made these very pictures with this very model."""
-    if not model_fingerprint:
-        return None
-    return _read(connection, _key(owner, request, model_fingerprint))
+    """That job."""
+    key = key_of(owner, request, model_fingerprint)
+    return read(cast("bytes | None", connection.get(key))) if key else None
+
+
+def read(content: str | bytes | None) -> Finished | None:
+    """What another version has written may be none."""
+    with suppress(ValidationError):
+        return Finished.model_validate_json(content) if content is not None else None
+    return None
 
 
 def forget(
@@ -46,17 +58,9 @@ def forget(
 ) -> None:
     """Nothing is answered from that job any more."""
     for key in _keys(owner, request, model_fingerprint):
-        found = _read(connection, key)
+        found = read(cast("bytes | None", connection.get(key)))
         if found is not None and found.job_id == job_id:
             connection.delete(key)
-
-
-def _read(connection: Redis, key: str) -> Finished | None:
-    """What another version has written may be none."""
-    value = cast("bytes | None", connection.get(key))
-    with suppress(ValidationError):
-        return Finished.model_validate_json(value) if value is not None else None
-    return None
 
 
 def _keys(owner: str, request: JobRequest, model_fingerprint: str) -> Sequence[str]:

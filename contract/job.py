@@ -151,9 +151,21 @@ def read_job(connection: Redis, job_id: str, owner: str | None = None) -> JobRec
         MalformedJob: there is one, but not of our making.
     """
     pipeline = connection.pipeline(transaction=False)
+    ask_for_job(pipeline, job_id)
+    return read_answers(connection, job_id, pipeline.execute(), owner)
+
+
+def ask_for_job(pipeline: Pipeline, job_id: str) -> None:
+    """Queues the commands whose answers `read_answers` reads."""
     _ask(pipeline, job_id)
     backlog.ask_standing(pipeline, job_id)
-    raw, results, progress, place = pipeline.execute()
+
+
+def read_answers(
+    connection: Redis, job_id: str, answers: Sequence[Any], owner: str | None = None
+) -> JobRecord | None:
+    """As `read_job`; asks nothing more."""
+    raw, results, progress, place = answers
     if b"data" not in raw or owner not in (None, owner_of(raw)):
         return None
     record = _record(connection, job_id, raw, results, progress)

@@ -6,7 +6,6 @@ written in the move's own transaction, and takes out what is gone by then. Both 
 their last job.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,29 +19,36 @@ from contract.events import OPEN_TTL_S
 
 MOST_TRIMMED = 100  # ids at each move
 
-# A job without a record is none: its acceptance was taken back in the same transaction.
-_NOTE = f"""
-local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local by_id, by_end, job = unpack(KEYS)
-local id, ttl_ms = ARGV[1], tonumber(ARGV[2])
-local gone = redis.call('ZRANGEBYSCORE', by_end, '-inf', now, 'LIMIT', 0, {MOST_TRIMMED})
-local is_listed = ttl_ms > 0 and redis.call('EXISTS', job) == 1
-if not is_listed then gone[#gone + 1] = id end
-if #gone > 0 then
-    redis.call('ZREM', by_id, unpack(gone))
-    redis.call('ZREM', by_end, unpack(gone))
-end
-if is_listed then
-    redis.call('ZADD', by_id, 0, id)
-    redis.call('ZADD', by_end, now + ttl_ms, id)
-end
-local last = redis.call('ZREVRANGE', by_end, 0, 0, 'WITHSCORES')[2]
-if last then
-    local at = string.format('%.0f', last)
-    redis.call('PEXPIREAT', by_id, at)
-    redis.call('PEXPIREAT', by_end, at)
+FUNCTIONS = f"""
+local function list_job(by_id, by_end, id, ttl_ms, is_listed)
+    local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
+    local gone = redis.call('ZRANGEBYSCORE', by_end, '-inf', now, 'LIMIT', 0, {MOST_TRIMMED})
+    if not is_listed then gone[#gone + 1] = id end
+    if #gone > 0 then
+        redis.call('ZREM', by_id, unpack(gone))
+        redis.call('ZREM', by_end, unpack(gone))
+    end
+    if is_listed then
+        redis.call('ZADD', by_id, 0, id)
+        redis.call('ZADD', by_end, now + ttl_ms, id)
+    end
+    local last = redis.call('ZREVRANGE', by_end, 0, 0, 'WITHSCORES')[2]
+    if last then
+        local at = string.format('%.0f', last)
+        redis.call('PEXPIREAT', by_id, at)
+        redis.call('PEXPIREAT', by_end, at)
+    end
 end
 """
+
+# A job without a record is none.
+_NOTE = (
+    FUNCTIONS
+    + """
+local ttl_ms = tonumber(ARGV[2])
+list_job(KEYS[1], KEYS[2], ARGV[1], ttl_ms, ttl_ms > 0 and redis.call('EXISTS', KEYS[3]) == 1)
+"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def listed(
         highest.append(f"({_first_id(span.before)}")
     lowest = f"({_first_id(span.after, 1)}" if span.after is not None else "-"
     found: Any = connection.zrevrangebylex(
-        _by_id(owner), min(highest, default="+"), lowest, start=0, num=count
+        keys(owner)[0], min(highest, default="+"), lowest, start=0, num=count
     )
     return [as_text(job_id) for job_id in found]
 
@@ -89,13 +95,9 @@ def _first_id(time: datetime, later_ms: int = 0) -> str:
 
 
 def _evaluate(pipeline: Pipeline, owner: str, job_id: str, ttl_ms: int) -> None:
-    keys: Sequence[str] = (_by_id(owner), _by_end(owner), Job.key_for(job_id))
-    pipeline.eval(_NOTE, len(keys), *keys, job_id, ttl_ms)
+    pipeline.eval(_NOTE, 3, *keys(owner), Job.key_for(job_id), job_id, ttl_ms)
 
 
-def _by_id(owner: str) -> str:
-    return f"darkroom:jobs:{owner}"
-
-
-def _by_end(owner: str) -> str:
-    return f"darkroom:jobs-ending:{owner}"
+def keys(owner: str) -> tuple[str, str]:
+    """Of the jobs by their ids, and by when they are gone."""
+    return f"darkroom:jobs:{owner}", f"darkroom:jobs-ending:{owner}"

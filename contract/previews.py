@@ -53,6 +53,12 @@ class JobPreview:
     content: bytes  # of MEDIA_TYPE
 
 
+@dataclass(frozen=True, slots=True)
+class ShownPreview:
+    number: int  # of the previews of the job so far
+    content: bytes  # of MEDIA_TYPE
+
+
 def write_preview(connection: Redis, job_id: str, execution_id: str, preview: JobPreview) -> None:
     """Shows it to whoever listens to the job. One that is too large is left out."""
     if len(preview.content) > MOST_BYTES:
@@ -75,6 +81,17 @@ def preview_contents(
         field = _field(int(event.fields["image"]), int(event.fields["index"]))
         pipeline.hget(previews_key(job_id), field)
     return cast("list[bytes | None]", pipeline.execute())
+
+
+def latest_preview(connection: Redis, job_id: str) -> ShownPreview | None:
+    """The last one of the job's first picture that is as far as any; None where none is kept."""
+    fields = cast("list[bytes]", connection.hkeys(previews_key(job_id)))
+    if not fields:
+        return None
+    places = [tuple(map(int, field.decode().split("."))) for field in fields]
+    image, index = max(places, key=lambda place: (place[1], -place[0]))
+    content = cast("bytes | None", connection.hget(previews_key(job_id), _field(image, index)))
+    return ShownPreview(len(fields), content) if content is not None else None
 
 
 def previews_key(job_id: str) -> str:

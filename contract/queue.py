@@ -8,12 +8,13 @@ from typing import Any
 import redis
 from pydantic import ValidationError
 from redis import Redis
+from redis.client import Pipeline
 from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, identity, job_index, turns
-from contract.acceptance import NO_TERMS, Entry, Terms, judge, note_terms, read_verdict
+from contract import backlog, identity, turns
+from contract.acceptance import NO_TERMS, Terms, Verdict, judge, note_terms, read_verdict
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
 from contract.events import EventKind, note_event
@@ -23,6 +24,9 @@ from contract.request import JobRequest
 TASK = "worker.tasks.generate"
 """By name, so that the HTTP side never imports it."""
 
+LEAST_REDIS = (6, 2, 0)
+"""RQ would ask for the server's version; to say it costs no round trip."""
+
 STOCK_TIMEOUT_S = 3600
 """How long a stock `rq worker` lets one job run."""
 
@@ -31,7 +35,9 @@ RESCUES = 1000
 
 
 def model_queue(connection: Redis, model: str) -> Queue:
-    return Queue(f"darkroom-{model}", connection=connection, serializer=JSONSerializer)
+    queue = Queue(f"darkroom-{model}", connection=connection, serializer=JSONSerializer)
+    queue.redis_server_version = LEAST_REDIS
+    return queue
 
 
 def enqueue(
@@ -44,39 +50,69 @@ def enqueue(
     ticket: Ticket | None = None,
     terms: Terms = NO_TERMS,
     meta: Mapping[str, Any] | None = None,
-) -> Entry | None:
+    finished_key: str = "",
+) -> Verdict:
     """Accepts a job in one transaction and one round trip.
 
+    Returns:
+        What `read_verdict` does. None also where the answer was lost and may have been that the
+        ticket made this job: then it tells.
+
+    Raises:
+        QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the terms do not allow it.
+    """
+    with queue.connection.pipeline(transaction=False) as pipeline:
+        ask_to_enqueue(
+            pipeline,
+            queue,
+            job_id,
+            request,
+            ttl_s,
+            wait_s=wait_s,
+            ticket=ticket,
+            terms=terms,
+            meta=meta,
+            finished_key=finished_key,
+        )
+        try:
+            (answer,) = pipeline.execute()
+        except (redis.ConnectionError, redis.TimeoutError):
+            if ticket is None:
+                raise
+            return None
+    return read_verdict(answer, terms)
+
+
+def ask_to_enqueue(
+    pipeline: Pipeline,
+    queue: Queue,
+    job_id: str,
+    request: JobRequest,
+    ttl_s: int,
+    *,
+    wait_s: float | None = None,
+    ticket: Ticket | None = None,
+    terms: Terms = NO_TERMS,
+    meta: Mapping[str, Any] | None = None,
+    finished_key: str = "",
+) -> None:
+    """Queues the one command that accepts a job, whose answer `read_verdict` reads.
+
     Args:
-        job_id: a fresh one for each call: where the ticket had made a job already, this one's
-            records are taken away.
+        job_id: a fresh one for each call.
         ttl_s: how long the job's record is kept once it has ended.
         wait_s: how long the job may wait for a worker. Its deadline is an argument of its own, as
             RQ's `ttl` would begin anew whenever the job is put back.
         ticket: an idempotency key, which is written down with the job.
         meta: what stands beside the request and changes no picture; `webhooks.aside` makes it.
-
-    Returns:
-        None where the key had made a job already, or the answer was lost and may have been that it
-        made this one: then the key tells.
-
-    Raises:
-        QueueFull, TooMuchWaiting, TooManyQueued, RateLimited: the terms do not allow it.
+        finished_key: where an equal job stands that would do, by `finished.key_of`.
     """
     job = make_job(queue, job_id, request, ttl_s, wait_s, meta)
-    with queue.connection.pipeline() as pipeline:
-        queue.enqueue_job(job, pipeline=pipeline)  # first: it begins the transaction itself
-        note_terms(pipeline, job, request, terms.owner)
-        note_event(pipeline, job_id, EventKind.QUEUED)
-        judge(pipeline, queue, job, request, terms, ticket)
-        job_index.note(pipeline, terms.owner, job_id)  # last: it lists none that was refused
-        try:
-            *_, verdict, _ = pipeline.execute()
-        except (redis.ConnectionError, redis.TimeoutError):
-            if ticket is None:
-                raise
-            return None
-    return read_verdict(verdict, terms)
+    records = queue.connection.pipeline()
+    queue.enqueue_job(job, pipeline=records)
+    note_terms(records, job, request, terms.owner)
+    note_event(records, job_id, EventKind.QUEUED)
+    judge(pipeline, records, queue, job, request, terms, ticket, finished_key)
 
 
 def make_job(

@@ -20,6 +20,7 @@ from contract.sizes import Size
 from contract.subscription import ENDS, Subscription, Tags, WebhookEvents, WebhookUrl
 
 MOST_STEPS = 150
+MOST_IMAGES = 10
 MOST_SEED = 2**32 - 1  # torch's CPU generator uses no more
 MOST_RESIZED = 2048  # pixels a side; to write one costs no step of the model, but time and memory
 DEFAULT_QUALITY = 90
@@ -98,7 +99,9 @@ class _Asked(BaseModel):
         AfterValidator(_known_sampler),
         Field(json_schema_extra={"enum": list(SAMPLERS)}, description="See GET /models."),
     ] = DEFAULT_SAMPLER
-    images: Annotated[int, Field(ge=1, le=10, description="Picture n has the seed `seed + n`.")] = 1
+    images: Annotated[
+        int, Field(ge=1, le=MOST_IMAGES, description="Picture n has the seed `seed + n`.")
+    ] = 1
     format: Format = "png"
     quality: Annotated[
         int | None,

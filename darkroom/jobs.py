@@ -70,19 +70,18 @@ def show_status(service: AskedService, *, as_json: bool) -> None:
         Unreachable: a service answers, and no worker.
     """
     with service.client(BRIEF) as client:
-        workers, models, waiting = client.workers(), client.models(), client.waiting()
+        workers, models = client.workers(), client.models()
     if as_json:
         report = {
             "url": service.url,
             "workers": [each.model_dump(mode="json") for each in workers],
             "models": [each.model_dump(mode="json") for each in models],
-            "waiting": dict(waiting),
         }
         _write_json(report)
     else:
         sys.stdout.write(f"{service.url} is up.\n\n")
         heads = ("MODEL", "SIZE", "LARGEST SIDE", "WORKERS", "JOBS WAITING")
-        write_table(heads, [_model_row(each, waiting.get(each.id)) for each in models])
+        write_table(heads, [_model_row(each) for each in models])
         sys.stdout.write("\n")
         heads = ("WORKER", "MODEL", "DEVICE", "ROWS", "ROW-STEPS/S")
         write_table(heads, [_worker_row(each) for each in workers])
@@ -102,9 +101,9 @@ def _how_far(job: Job) -> str | None:
     return None
 
 
-def _model_row(model: Model, waiting: int | None) -> tuple[object, ...]:
+def _model_row(model: Model) -> tuple[object, ...]:
     size = f"{model.width}x{model.height}"
-    return (model.id, size, model.max_side, model.live_workers, waiting)
+    return (model.id, size, model.max_side, model.live_workers, model.queued)
 
 
 def _worker_row(worker: Worker) -> tuple[object, ...]:

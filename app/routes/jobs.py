@@ -1,17 +1,21 @@
 """Jobs: list them, look at one, cancel one, delete one."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
-from app.access import Asker
+from app.access import Asker, caller_of
 from app.cursors import read_cursor, write_cursor
 from app.estimates import job_view, poll_again_s
 from app.lookup import find_job
+from app.quick_route import QuickRoute
 from app.responses import problems, success
-from app.services import Served
+from app.services import Served, services_of
 from app.views import CANCELLED_EXAMPLE, JOBS_EXAMPLE, SUCCEEDED_EXAMPLE, JobsView, JobView
 from contract import deletion, endings, errors
 from contract.job import JobState
@@ -19,11 +23,22 @@ from contract.job_index import Span
 from contract.job_list import Wanted, list_jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+quick = APIRouter(prefix="/jobs", tags=["jobs"], route_class=QuickRoute)
 
 JOB_TYPE = "application/json"
 MOST_LISTED = 100
+NUMBER = re.compile(r"\s*[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?\s*")
 WHEN = "A time of RFC 3339; UTC where it names no zone."
 
+
+def _as_written(text: object) -> object:
+    """What is a number would be taken for seconds, or milliseconds, since 1970."""
+    if isinstance(text, str) and NUMBER.fullmatch(text) is not None:
+        raise PydanticCustomError("no_time", "Must be a time of RFC 3339")
+    return text
+
+
+When = Annotated[datetime, BeforeValidator(_as_written)]
 NOT_THERE = (errors.JobNotFound, errors.JobExpired, errors.JobDeleted, errors.MalformedJob)
 NOT_WRITTEN = (errors.RedisUnavailable, errors.QueueFull)
 """To cancel and to delete is to write, which a Redis that is out of memory refuses."""
@@ -42,8 +57,8 @@ async def get_jobs(
     caller: Asker,
     state: Annotated[list[JobState] | None, Query(description="One or several.")] = None,
     model: Annotated[str | None, Query()] = None,
-    created_after: Annotated[datetime | None, Query(description=WHEN)] = None,
-    created_before: Annotated[datetime | None, Query(description=WHEN)] = None,
+    created_after: Annotated[When | None, Query(description=WHEN)] = None,
+    created_before: Annotated[When | None, Query(description=WHEN)] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
     cursor: Annotated[str | None, Query(description="From the link `next` of a page.")] = None,
 ) -> JobsView:
@@ -68,7 +83,7 @@ def _next(request: Request, cursor: str | None) -> str | None:
     return f"{router.prefix}?{urlencode([*kept, ('cursor', write_cursor(cursor))])}"
 
 
-@router.get(
+@quick.get(
     "/{job_id}",
     response_model=JobView,
     responses=success(200, "The job as it is now.", SUCCEEDED_EXAMPLE, "application/json")
@@ -78,22 +93,20 @@ def _next(request: Request, cursor: str | None) -> str | None:
 )
 async def get_job(
     job_id: str,
-    services: Served,
-    caller: Asker,
-    response: Response,
+    request: Request,
     wait: Annotated[
         int,
         Query(ge=0, description="Waits up to so many seconds for the end, within a limit."),
     ] = 0,
-) -> JobView:
-    record = await find_job(services, caller, job_id)
+) -> Response:
+    services = services_of(request)
+    record = await find_job(services, caller_of(request), job_id)
     if wait and not record.state.is_final:
         seconds = min(wait, services.settings.max_wait_s)
         record = await services.endings.wait(record, seconds)
     job = await job_view(services, record)
-    if not job.state.is_final:
-        response.headers["Retry-After"] = str(poll_again_s(job))
-    return job
+    advice = {} if job.state.is_final else {"Retry-After": str(poll_again_s(job))}
+    return Response(job.model_dump_json(), headers=advice, media_type=JOB_TYPE)
 
 
 @router.post(

@@ -134,7 +134,11 @@ def _etag(picture: PictureRecord) -> str:
 
 def _cache_headers(services: Services, etag: str) -> dict[str, str]:
     age = services.settings.result_ttl_s
-    return {"ETag": etag, "Cache-Control": f"private, max-age={age}, immutable"}
+    return {
+        "ETag": etag,
+        "Cache-Control": f"private, max-age={age}, immutable",
+        "Vary": "Authorization",  # what a browser keeps for one key is not for another
+    }
 
 
 def _headers(services: Services, record: JobRecord, picture: PictureRecord) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A client for programs with coroutines."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack
@@ -13,7 +13,7 @@ from darkroom.client import calls, files, plans
 from darkroom.client.asking import TIMEOUT_S, URL, Filters, Wishes, parameters
 from darkroom.client.calls import Call, Lost, Reply
 from darkroom.client.events import JobEvent
-from darkroom.client.fleet import Model, Models, Readiness, Worker, waiting_jobs
+from darkroom.client.fleet import Model, Models, Readiness, Worker
 from darkroom.client.following import Following
 from darkroom.client.jobs import Job
 from darkroom.client.plans import Listing, Plan
@@ -134,9 +134,6 @@ class AsyncClient:
     async def workers(self) -> tuple[Worker, ...]:
         found = await self._run(plans.got(Readiness, calls.get("/readyz"), self._retries))
         return found.workers
-
-    async def waiting(self) -> Mapping[str, int]:
-        return waiting_jobs(await self._run(plans.text(calls.get("/metrics"), self._retries)))
 
     async def _run(self, plan: Plan[T]) -> T:
         try:

@@ -1,11 +1,8 @@
 """What a service has to offer: its models, and the workers that live."""
 
-import re
 from collections.abc import Mapping
 
 from darkroom.client.answers import Answer
-
-_DEPTH = re.compile(r'^darkroom_queue_depth\{model="((?:[^"\\]|\\.)*)"\} (\S+)$', re.MULTILINE)
 
 
 class SamplerLimits(Answer):
@@ -26,6 +23,7 @@ class Model(Answer):
     samplers: Mapping[str, SamplerLimits]
     seen_at: float  # seconds since the epoch
     live_workers: int
+    queued: int  # jobs that wait for it, whoever asked for them
     default: bool
 
 
@@ -49,11 +47,3 @@ class Worker(Answer):
 class Readiness(Answer):
     status: str
     workers: tuple[Worker, ...]
-
-
-def waiting_jobs(metrics: str) -> Mapping[str, int]:
-    """How many jobs wait for each model, from what the service shows to Prometheus."""
-    return {
-        re.sub(r"\\(.)", r"\1", model): int(float(depth))
-        for model, depth in _DEPTH.findall(metrics)
-    }

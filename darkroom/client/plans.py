@@ -60,11 +60,6 @@ def got(kind: type[AnswerT], call: Call, retries: Retries) -> Plan[AnswerT]:
     return read(kind, reply.content)
 
 
-def text(call: Call, retries: Retries) -> Plan[str]:
-    reply = yield from exchange(call, retries)
-    return reply.content.decode("utf-8", "replace")
-
-
 def wait(job_id: str, retries: Retries, timeout_s: float | None = None) -> Plan[Job]:
     """The job once it has succeeded."""
     until = math.inf if timeout_s is None else time.monotonic() + timeout_s

@@ -1,7 +1,7 @@
 """A client for programs with threads."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack
@@ -12,7 +12,7 @@ from darkroom.client import calls, files, plans
 from darkroom.client.asking import TIMEOUT_S, URL, Filters, Wishes, parameters
 from darkroom.client.calls import Call, Lost, Reply
 from darkroom.client.events import JobEvent
-from darkroom.client.fleet import Model, Models, Readiness, Worker, waiting_jobs
+from darkroom.client.fleet import Model, Models, Readiness, Worker
 from darkroom.client.following import Following
 from darkroom.client.jobs import Job
 from darkroom.client.plans import Listing, Plan
@@ -169,10 +169,6 @@ class Client:
     def workers(self) -> tuple[Worker, ...]:
         """Those that live."""
         return self._run(plans.got(Readiness, calls.get("/readyz"), self._retries)).workers
-
-    def waiting(self) -> Mapping[str, int]:
-        """How many jobs wait for each model, whoever asked for them."""
-        return waiting_jobs(self._run(plans.text(calls.get("/metrics"), self._retries)))
 
     def _run(self, plan: Plan[T]) -> T:
         try:

@@ -14,6 +14,7 @@ from rq import Queue
 from rq.job import Job
 
 from app import keyring
+from app.compat.a1111 import routes as a1111
 from app.main import ApiServer, create_app
 from app.settings import AppSettings
 from contract.claims import take
@@ -31,7 +32,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
-OPEN = HEALTH | {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+PAGE = {"/", "/assets/{version}/{name}"}
+OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 SIGNED = "/v1/images/{job_id}/{n}"
 """Its signature stands for a key."""
 
@@ -77,10 +79,11 @@ def test_the_routes_are_found() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-async def test_every_route_wants_a_key_but_those_of_health(
+async def test_every_route_wants_a_key_but_those_of_health_and_the_page(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    url = path.replace("{job_id}", new_job_id()).replace("{n}", "0")
+    url = path.replace("{job_id}", new_job_id()).replace("{name}", "main.js")
+    url = url.replace("{n}", "0")
     answer = await client.request(method, url)
     if path in OPEN:
         assert answer.status_code == 200
@@ -92,7 +95,9 @@ async def test_every_route_wants_a_key_but_those_of_health(
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
     else:
         assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
-        assert answer.headers["content-type"] == "application/problem+json"
+        is_ours = not path.startswith(a1111.PREFIXES)
+        media_type = f"application/{'problem+' if is_ours else ''}json"
+        assert answer.headers["content-type"] == media_type
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 

@@ -196,8 +196,8 @@ async def test_a_key_whose_job_is_no_longer_kept_is_410(
 
 
 class LossyLine:
-    """A line to Redis that breaks when the answer to the transaction that queues a job is on its
-    way. `stays_down` keeps it so until `mend`."""
+    """A line to Redis that breaks when the answer to the command that queues a job is on its way.
+    `stays_down` keeps it so until `mend`."""
 
     def __init__(self, redis_url: str, stays_down: bool):
         parts = urlsplit(redis_url)
@@ -230,13 +230,11 @@ class LossyLine:
     def _carry(self, client: socket.socket) -> None:
         """Asks and answers take turns, as a client without pipelining across answers has it; an ask
         may come in pieces."""
-        pushes = False
         with client, socket.create_connection(self._target) as server, suppress(OSError):
             while not self._is_down and (asked := client.recv(1 << 20)):
                 server.sendall(asked)
                 answer = server.recv(1 << 20)
-                pushes = pushes or b"RPUSH" in asked
-                if self._armed and pushes and b"EXEC" in asked:
+                if self._armed and b"RPUSH" in asked:
                     self._armed, self._is_down = False, self._stays_down
                     return
                 client.sendall(answer)

@@ -16,10 +16,12 @@ async def test_models_tell_what_they_can_do_and_who_holds_them(
     gone = worker_card("gpu-3", "large")
     announce(connection, gone, model_card("large"))
     withdraw(connection, gone)
+    for _ in range(3):
+        await client.post("/generate", json={"prompt": "a", "model": "large"})
     models = (await client.get("/models")).json()["models"]
-    assert [(m["id"], m["live_workers"], m["default"]) for m in models] == [
-        ("large", 0, False),
-        ("tiny", 2, True),
+    assert [(m["id"], m["live_workers"], m["queued"], m["default"]) for m in models] == [
+        ("large", 0, 3, False),
+        ("tiny", 2, 0, True),
     ]
     tiny = models[1]
     assert set(tiny["samplers"]) == set(SAMPLERS)

@@ -36,7 +36,7 @@ async def listening(redis_url: str) -> AsyncIterator[Newsroom]:
     newsroom = Newsroom(redis_url, backend)
     async with newsroom.listening():
         yield newsroom
-    backend.close()
+    await backend.close()
 
 
 @pytest.fixture

@@ -78,6 +78,10 @@ async def refused_everywhere(client: httpx.AsyncClient) -> None:
         ("GET", f"{job}/images/0"),
         ("GET", "/models"),
         ("GET", "/readyz"),
+        ("POST", "/sdapi/v1/txt2img"),
+        ("GET", "/sdapi/v1/progress"),
+        ("POST", "/sdapi/v1/interrupt"),
+        ("GET", "/sdapi/v1/options"),
     ):
         await refused(client, method, path)
 

@@ -35,6 +35,7 @@ async def test_a_picture_comes_with_its_digest_and_may_be_kept(
     assert response.headers["content-type"] == "image/png"
     assert response.headers["etag"] == f'"{hashlib.sha256(PNG).hexdigest()}"'
     assert response.headers["cache-control"] == "private, max-age=600, immutable"
+    assert response.headers["vary"] == "Authorization"
 
 
 async def test_each_picture_has_its_number(client: httpx.AsyncClient, jobs: Queue) -> None:

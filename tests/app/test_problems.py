@@ -37,7 +37,7 @@ def test_statuses_fit_the_branches() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/nothing/here", 404, "not_found"),
         ("PUT", "/generate", 405, "method_not_allowed"),
         ("POST", "/jobs/1", 405, "method_not_allowed"),

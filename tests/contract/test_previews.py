@@ -4,7 +4,13 @@ from rq import Queue
 from contract.endings import commit
 from contract.events import EventKind, JobEvent
 from contract.news import BEGINNING, read_news
-from contract.previews import MOST_BYTES, JobPreview, previews_key, write_preview
+from contract.previews import (
+    MOST_BYTES,
+    JobPreview,
+    latest_preview,
+    previews_key,
+    write_preview,
+)
 from tests.contract.conftest import Ask
 from tests.contract.records import taken
 from tests.contract.samples import job_result
@@ -49,3 +55,20 @@ def test_what_is_too_large_or_too_late_is_left_out(
     write_preview(connection, job_id, held.execution.id, preview(1))
     assert shown(connection, job_id) == []
     assert not connection.exists(previews_key(job_id))
+
+
+def test_the_latest_one_is_of_the_first_picture_that_is_as_far_as_any(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    job_id = ask()
+    held = taken(jobs)
+    assert latest_preview(connection, job_id) is None
+    seen = []
+    for image, index in ((1, 0), (0, 0), (0, 1), (1, 1), (1, 2), (1, 10)):
+        shown = JobPreview(image, index, 7, 64, 32, b"%d.%d" % (image, index))
+        write_preview(connection, job_id, held.execution.id, shown)
+        latest = latest_preview(connection, job_id)
+        assert latest is not None
+        seen.append(latest.content)
+    assert latest.number == 6
+    assert seen == [b"1.0", b"0.0", b"0.1", b"0.1", b"1.2", b"1.10"]

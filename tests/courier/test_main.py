@@ -12,7 +12,7 @@ from courier.settings import CourierSettings
 from tests.courier.receiver import Receiver
 from tests.courier.samples import SECRETS
 from tests.courier.test_courier_worker import end_a_job
-from tests.e2e.conftest import ROOT, process
+from tests.service import ROOT, process
 
 
 def test_the_command_delivers_and_stops_at_a_signal(

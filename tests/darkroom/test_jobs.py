@@ -72,7 +72,7 @@ def test_the_status_tells_of_models_workers_and_what_waits(
     withdraw(connection, worker_card())
     assert refused("status", "--json") == 3
     said = capsys.readouterr()
-    assert json.loads(said.out)["waiting"] == {"tiny": 1}
+    assert [model["queued"] for model in json.loads(said.out)["models"]] == [1]
     assert "has no live worker" in said.err
 
 

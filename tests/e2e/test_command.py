@@ -21,7 +21,7 @@ from darkroom.cli import main
 from darkroom.embedded_redis import embedded_redis, free_url
 from tests.address import free_port
 from tests.checkpoints import build_checkpoint
-from tests.e2e.conftest import ROOT, STARTER
+from tests.service import ROOT, STARTER
 from tests.waiting import until
 
 ASKED = ["--steps", "6", "--seed", "3", "--sampler", "euler"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.conftest import ROOT
+from tests.service import ROOT
 
 
 def services(name: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.samplers import SAMPLERS
-from tests.e2e.conftest import STARTER
 from tests.reference import Wish, develop
+from tests.service import STARTER
 from worker.engine.model import Model, load_model
 
 PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "penguin")

@@ -110,7 +110,9 @@ class Fleet:
         for worker in self.workers.values():
             worker.terminate()
         for name, worker in self.workers.items():
-            if worker.wait(30) != 0:
+            code = worker.wait(30)
+            was_loading = code == -signal.SIGTERM and name not in self._cards
+            if code != 0 and not was_loading:
                 self._note_crash(name, worker)
 
     def _note_crash(self, name: str, worker: WorkerProcess) -> None:

@@ -26,8 +26,8 @@ from app.compat.openai.results import require_pictures
 from app.compat.openai.retries import Attempt, leave, let_go, retaken
 from app.keys import read_key
 from app.quotas import quota_headers
-from app.responses import Responses
-from app.routes.generate import PROBLEMS, REPLAYED, Manner, make_job
+from app.responses import Responses, headers_asked
+from app.routes.generate import PROBLEMS, REPLAYED, Manner, make_job, manner_of
 from app.routes.pictures import picture_content
 from app.services import Served, Services
 from contract import errors
@@ -39,23 +39,15 @@ from contract.request import GenerateRequest
 router = APIRouter(prefix="/v1/images", tags=["openai"])
 
 CLIENT_GONE = 499  # a word of nginx's, for the metrics: nobody reads the answer
-HEADERS = {
-    "parameters": [
-        {
-            "name": "idempotency-key",
-            "in": "header",
-            "description": "As in POST /generate. The SDK sends none of its own; with one the job "
-            "goes on when the client hangs up.",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "cache-control",
-            "in": "header",
-            "description": "`no-cache`: not from what is finished, although the seed is the same.",
-            "schema": {"type": "string"},
-        },
-    ]
-}
+HEADERS = headers_asked(
+    (
+        "idempotency-key",
+        "As in POST /generate. The SDK sends none of its own; with one the job goes on when the "
+        "client hangs up.",
+        "",
+    ),
+    ("cache-control", "`no-cache`: not from what is finished, although the seed is the same.", ""),
+)
 ANSWERS: Responses = {
     200: {
         "description": "The pictures, or with `stream` their events.",
@@ -97,15 +89,14 @@ async def generate_images(
 ) -> Response:
     """A client that hangs up cancels its job, unless it sent an `Idempotency-Key`: with that it
     comes back for it."""
-    keys = request.headers.getlist("Idempotency-Key") or None
-    manner = Manner(None, None, keys, request.headers.get("Cache-Control"))
+    manner = manner_of(request)
     attempt = Attempt.of(request.headers)
     asked, accepted = await _job(services, caller, body, manner, attempt)
     record = accepted.record
     headers = {REQUEST_ID: record.id} | quota_headers(accepted.quotas)
     if accepted.is_replay:
         headers[REPLAYED] = "true"
-    is_kept = keys is not None
+    is_kept = bool(manner.idempotency_key)
     if body.stream:
         events = image_events(services, record, body)
         return JobStream(services, None if is_kept else record.id, events, headers)
@@ -134,7 +125,7 @@ async def _job(
         accepted = await retaken(services, caller, asked, attempt)
         if accepted is None:
             keys = manner.idempotency_key
-            ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys is not None else None
+            ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys else None
             accepted = await make_job(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
     return asked, accepted
 

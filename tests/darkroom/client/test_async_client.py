@@ -79,7 +79,7 @@ async def test_jobs_and_the_fleet_are_told(api: Api, jobs: Queue) -> None:
             await client.wait(job)
         assert [model.id for model in await client.models()] == ["tiny"]
         assert [worker.name for worker in await client.workers()] == ["gpu-1"]
-        assert await client.waiting() == {"tiny": 1}
+        assert [model.queued for model in await client.models()] == [1]
 
 
 async def test_a_service_that_is_away_is_one_sentence(line: Address, api: Api) -> None:

@@ -1,0 +1,1 @@
+"""The page at `/`: templates and scripts, as they go out."""
