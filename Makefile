@@ -5,7 +5,7 @@ PORT ?=
 METRICS_PORT ?=
 TORCH_BACKEND ?=
 STAGE ?= all
-MINUTES ?=
+MINUTES ?= 120
 MODELS ?=
 WORK ?=
 SEED ?=
@@ -56,7 +56,8 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The starter model from scratch, or one stage of it; it goes on where it was stopped.
+# The starter model from scratch, or one stage of it; it goes on where it was stopped, which it is
+# after MINUTES, or never where that is empty.
 #   make train STAGE=vae MINUTES=60
 #   make train MODELS=/tmp/models WORK=/tmp/work SEED=1   another one, and not what is in models/
 train: install

@@ -6,6 +6,7 @@ Read the files in this order; each is one part of the lecture.
     emoji.py       openly licensed pictures: where they come from and what they are called
     data.py        the pictures rendered, cached and checked
     loop.py        one training loop for all stages, which survives being interrupted
+                   (checkpoint.py), and is watched (journal.py for TensorBoard, memory.py)
     vae.py         a picture becomes a small latent and comes back (the autoencoder)
     tokenizer.py   words become numbers (byte-level BPE)
     texts.py       what a picture may be called; variation.py: in other colours, several times
@@ -14,7 +15,8 @@ Read the files in this order; each is one part of the lecture.
     latents.py     the pictures as the U-Net sees them
     unet.py        the denoiser, which turns noise and a prompt into a latent
     export.py      the parts become one StableDiffusionPipeline folder
-    evaluate.py    what the finished model can do, measured; score.py: what the judge says of it
+    evaluate.py    what the finished model can do, measured; score.py: what the judge says of it;
+                   card.py: how MODEL_CARD.md comes of that
     lecture/       the figures of docs/how-it-works.md
 
 `python -m training STAGE` runs a stage, `python -m training all` all of them.

@@ -25,6 +25,8 @@ class Saved:
     model: dict[str, Tensor]
     average: list[Tensor]
     optimiser: dict[str, Any]
+    peak_memory_bytes: int = 0  # so far; checkpoints of before it was kept lack it
+    peak_vram_bytes: int = 0
 
 
 def save(saved: Saved, folder: Path) -> None:

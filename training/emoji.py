@@ -8,20 +8,26 @@ says what a code point is called, which tags it has and to which group it belong
 import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from training.errors import TrainingError
+from training.files import writing
 from training.recipe import DataRecipe
 from training.sources import Package
 
 NPM_TIMEOUT_S = 300
+NPM_REASON = re.compile(r"^npm (?:error|ERR!) (?!code|syscall|errno|path|dest)(.*\S)", re.MULTILINE)
+"""What npm 6 to 11 say after the lines that are for programs."""
 VARIATION_SELECTOR = "fe0f"
 PLAIN_SIGNS = str.maketrans({"\u2019": "'", "\u201c": None, "\u201d": None})
 """Curly quotation marks: labels are written as a keyboard writes them."""
@@ -76,13 +82,15 @@ def _npm_pack(package: Package, path: Path) -> None:
             "The pictures come from npm packages, but there is no `npm` command: install Node.js "
             "and run the same command again."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        _run_npm([npm, "pack", f"{package.name}@{package.version}", "--silent"], package, folder)
-        archives = list(Path(folder).glob("*.tgz"))
-        if not archives:
-            raise TrainingError(f"npm fetched no archive of {package.name}: run it again.")
-        archives[0].replace(path)
+    wanted = f"{package.name}@{package.version}"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            _run_npm([npm, "pack", wanted, "--loglevel=error"], package, folder)
+            archives = list(Path(folder).glob("*.tgz"))
+            if not archives:
+                raise TrainingError(f"npm fetched no archive of {package.name}: run it again.")
+            archives[0].replace(path)
 
 
 def _run_npm(command: list[str], package: Package, folder: str) -> None:
@@ -98,9 +106,15 @@ def _run_npm(command: list[str], package: Package, folder: str) -> None:
         ) from error
     if done.returncode != 0:
         raise TrainingError(
-            f"npm could not fetch {wanted} (exit code {done.returncode}): check the network and "
-            "the disk, then run the same command again; what is already fetched is kept."
+            f"npm could not fetch {wanted} ({_reason(done)}): check the network and the disk, then "
+            "run the same command again; what is already fetched is kept."
         )
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """npm's own, without the full stop that it may end in."""
+    found = NPM_REASON.search(done.stderr)
+    return found[1].rstrip(".") if found else f"exit code {done.returncode}"
 
 
 def _integrity(path: Path) -> str:
@@ -196,9 +210,21 @@ def collect(recipe: DataRecipe, cache: Path) -> tuple[list[Concept], dict[str, l
     Raises:
         TrainingError: see `fetch`.
     """
-    archives = {each.style: fetch(each.package, cache) for each in recipe.sets}
-    concepts = read_concepts(fetch(recipe.labels, cache), recipe)
+    packages = [recipe.labels, *(each.package for each in recipe.sets)]
+    labels, *sets = _fetch_all(packages, cache)
+    archives = {each.style: path for each, path in zip(recipe.sets, sets, strict=True)}
+    concepts = read_concepts(labels, recipe)
     chars = [read_json(archive, "chars.json") for archive in archives.values()]
     codes = codes_by_name(chars, concepts.values())
     icons = {style: read_icons(path, concepts, codes) for style, path in archives.items()}
     return list(concepts.values()), icons
+
+
+def _fetch_all(packages: Sequence[Package], cache: Path) -> list[Path]:
+    """With a bar that names the package which npm is fetching."""
+    paths = []
+    with tqdm(packages, desc="packages", unit="package") as bar:
+        for package in bar:
+            bar.set_postfix_str(f"{package.name} {package.version}")
+            paths.append(fetch(package, cache))
+    return paths

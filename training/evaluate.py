@@ -8,9 +8,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +18,14 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import data
+from training import data, evaluation
 from training.card import write_card
 from training.clip import Clip, embed_pictures, embed_texts, load_clip, retrieval
 from training.data import PictureSet, to_uint8
 from training.device import choose_device
 from training.emoji import first_labels
 from training.errors import TrainingError
-from training.files import write_whole
+from training.evaluation import Evaluation
 from training.gallery import Asked, Gallery
 from training.latents import plan
 from training.neighbours import nearest
@@ -58,24 +58,6 @@ AT_LEAST = {
     "many_labels.first": 0.70,
 }
 AT_MOST = {"seconds": 2.0, "starter_mb": 40.0, "judge_mb": 10.0}
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    vae_psnr_db: float  # mean over held-out concepts, all styles
-    vae_psnr_worst_tenth_db: float
-    clip_top1: float  # among 500 pictures of the style held out
-    first_labels: Score
-    many_labels: Score
-    true_first_labels: Score  # the same of the pictures that the model learned from
-    true_many_labels: Score
-    rebuilt_first_labels: Score  # of those once they went through the autoencoder
-    nearest_rms: float  # median over drawn pictures of the distance to the nearest known one
-    known_rms: float  # the same among known pictures of one style
-    seconds: float  # one picture of 20 steps, on the CPU
-    threads: int  # with which it was drawn
-    starter_mb: float  # of weights
-    judge_mb: float
 
 
 def evaluate(
@@ -188,17 +170,11 @@ def _apart(style: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], row: int) -> 
     return float(nearest(style[row : row + 1], others).distances[0])
 
 
-def missed(found: Mapping[str, Any]) -> list[str]:
-    """The bars that the model misses, as sentences.
-
-    Args:
-        found: an `Evaluation` as evaluation.json has it.
-    """
+def missed(found: Evaluation) -> list[str]:
+    """The bars that the model misses, as sentences."""
 
     def value(name: str) -> float:
-        outer, _, inner = name.partition(".")
-        measured = found[outer]
-        return float(measured[inner] if inner else measured)
+        return float(attrgetter(name)(found))
 
     low = [
         f"{name} is {value(name):.3f}, expected at least {least}"
@@ -222,17 +198,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         pictures = data.load_pictures(FULL.data, options.work / "pictures")
         found = evaluate(FULL, pictures, options.models, starter / "pictures")
-        values = asdict(found)
-        text = json.dumps(values, indent=2) + "\n"
-        write_whole(starter / "evaluation.json", text.encode())
+        evaluation.save(found, starter)
         write_card(found, options.models)
     except TrainingError as error:
         sys.stderr.write(f"evaluation: {error}\n")
         return 1
-    sys.stdout.write(text)
-    for sentence in missed(values):
+    sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
+    low = missed(found)
+    for sentence in low:
         sys.stderr.write(f"missed: {sentence}\n")
-    return 1 if missed(values) else 0
+    return 1 if low else 0
 
 
 if __name__ == "__main__":

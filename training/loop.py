@@ -16,13 +16,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training import checkpoint
 from training.device import mixed_precision
 from training.errors import Interrupted, TrainingError
 from training.interruption import asked_to_stop
+from training.journal import Journal
+from training.memory import Peak, peak
 from training.optimiser import Average, Trained, make_optimiser, set_rate
 from training.order import Draw, draw_of
 from training.recipe import LoopRecipe, Optimisation
@@ -73,6 +74,7 @@ class Ending:
     step: int
     seconds: float  # of training, over all pieces
     measured: Mapping[str, float]  # the last look's; empty if unfinished
+    peak: Peak = field(default_factory=Peak)  # over all pieces
     signal_number: int = 0  # of the signal that asked for the end while it finished
 
 
@@ -86,12 +88,17 @@ class _Training:
     average: Average
     step: int = 0
     seconds_before: float = 0.0
+    peak_before: Peak = field(default_factory=Peak)
     began: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.began
+
+    @property
+    def peak(self) -> Peak:
+        return self.peak_before.or_more(peak())
 
     @property
     def is_done(self) -> bool:
@@ -117,21 +124,21 @@ def train(stage: Stage, run: Run) -> Ending:
     training = _begin(stage, run)
     with (
         asked_to_stop() as asked,
-        SummaryWriter(str(run.folder / "logs"), purge_step=training.step) as writer,
+        Journal(run.folder / "logs", training.step) as journal,
         _bar(training) as bar,
     ):
         while not training.is_done:
             loss = _descend(training)
-            _watch(training, loss, writer, bar)
+            _watch(training, loss, journal, bar)
             if asked:
                 _save(training)
                 raise _interrupted(training, asked[0])
             if time.monotonic() > run.deadline and not training.is_done:
                 _save(training)
-                return Ending(False, training.step, training.seconds, {})
+                return Ending(False, training.step, training.seconds, {}, training.peak)
             if training.is_save_due or training.is_done:
                 _save(training)
-        ending = _finish(training, writer)
+        ending = _finish(training, journal)
     return replace(ending, signal_number=asked[0]) if asked else ending
 
 
@@ -144,6 +151,7 @@ def _begin(stage: Stage, run: Run) -> _Training:
         training.average.restore(saved.average)
         optimiser.load_state_dict(saved.optimiser)
         training.step, training.seconds_before = saved.step, saved.seconds
+        training.peak_before = Peak(saved.peak_memory_bytes, saved.peak_vram_bytes)
     stage.model.train()
     return training
 
@@ -163,7 +171,7 @@ def _descend(training: _Training) -> Loss:
     return loss
 
 
-def _watch(training: _Training, loss: Loss, writer: SummaryWriter, bar: "tqdm[None]") -> None:
+def _watch(training: _Training, loss: Loss, journal: Journal, bar: "tqdm[None]") -> None:
     bar.update()
     loop, step = training.run.loop, training.step
     if training.is_due(loop.log_steps):
@@ -171,36 +179,34 @@ def _watch(training: _Training, loss: Loss, writer: SummaryWriter, bar: "tqdm[No
         if not math.isfinite(total):
             raise _not_finite(training)
         bar.set_postfix_str(f"loss {total:.4f}", refresh=False)
-        for name, value in {"total": loss.total, **loss.parts}.items():
-            writer.add_scalar(f"loss/{name}", float(value.detach()), step)
-        rate = training.optimiser.param_groups[0]["lr"]
-        writer.add_scalar("learning_rate", rate, step)
+        losses = {"total": loss.total, **loss.parts}
+        noted = {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
+        journal.note(step, noted | {"learning_rate": training.optimiser.param_groups[0]["lr"]})
     if step % loop.look_steps == 0 and not training.is_done:
-        _look(training, writer)
+        _look(training, journal)
 
 
-def _look(training: _Training, writer: SummaryWriter) -> Mapping[str, float]:
+def _look(training: _Training, journal: Journal) -> Mapping[str, float]:
     """At the averaged weights, which are what the stage ends with."""
     stage = training.stage
     stage.model.eval()
     with training.average.applied(), torch.no_grad():
         measured = stage.look(training.run.folder, training.step)
     stage.model.train()
-    for name, value in measured.items():
-        writer.add_scalar(f"look/{name}", value, training.step)
+    journal.note(training.step, {f"look/{name}": value for name, value in measured.items()})
     said = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
     tqdm.write(f"{stage.name}, step {training.step}: {said}", file=sys.stderr)
     return measured
 
 
-def _finish(training: _Training, writer: SummaryWriter) -> Ending:
-    measured = _look(training, writer)
+def _finish(training: _Training, journal: Journal) -> Ending:
+    measured = _look(training, journal)
     weights = training.stage.model.parameters()
     with torch.no_grad():
         for weight, value in zip(weights, training.average.values, strict=True):
             weight.copy_(value)
     training.stage.model.eval()
-    return Ending(True, training.step, training.seconds, measured)
+    return Ending(True, training.step, training.seconds, measured, training.peak)
 
 
 def _save(training: _Training) -> None:
@@ -212,6 +218,8 @@ def _save(training: _Training) -> None:
             fingerprint=training.run.fingerprint,
             step=training.step,
             seconds=training.seconds,
+            peak_memory_bytes=training.peak.memory_bytes,
+            peak_vram_bytes=training.peak.vram_bytes,
             model=training.stage.model.state_dict(),
             average=training.average.values,
             optimiser=training.optimiser.state_dict(),

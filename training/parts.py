@@ -26,6 +26,8 @@ class Finished:
     steps: int
     seconds: float
     measured: Mapping[str, float]
+    peak_memory_bytes: int = 0  # resident, of the process; 0 where it was not measured
+    peak_vram_bytes: int = 0  # of tensors; 0 without a GPU
 
 
 def publish(folder: Path, finished: Finished, fill: Callable[[Path], None]) -> None:
@@ -106,13 +108,15 @@ def save_half(module: Any, folder: Path) -> None:
     """A module of diffusers or transformers as float16 safetensors; the module itself changes.
 
     transformers would load in the dtype that it wrote, diffusers loads in float32: so that a
-    pipeline's parts agree, the configuration says float32.
+    pipeline's parts agree, the configuration says float32. Nor does it say, as diffusers would,
+    from which folder the module once came.
     """
     module.half().save_pretrained(str(folder), safe_serialization=True)
     config = _read(folder / CONFIG)
+    config.pop("_name_or_path", None)
     if "dtype" in config:
-        text = json.dumps(config | {"dtype": "float32"}, indent=2) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        config["dtype"] = "float32"
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from training.emoji import first_labels
 from training.errors import Interrupted, TrainingError
 from training.export import export_pipeline
 from training.latents import Source, load_latents, make_latents, plan, save_latents
-from training.loop import Ending, Stage, train
+from training.loop import Ending, Stage
+from training.memory import begin_peak, peak
 from training.order import stage_seed
 from training.recipe import ClipRecipe, Optimisation, UnetRecipe, VaeRecipe, fingerprint
 from training.tokenizer import build_tokenizer, corpus, learn_merges, load_tokenizer, save_tokenizer
@@ -43,7 +44,8 @@ def make_tokenizer(shop: Workshop) -> bool:
     pictures = shop.pictures()
     merges = learn_merges(corpus(pictures.concepts, pictures.styles, recipe), recipe.merges)
     tokenizer = build_tokenizer(merges)
-    note = parts.Finished("tokenizer", mark, len(merges), 0, {"tokens": tokenizer.get_vocab_size()})
+    measured = {"tokens": tokenizer.get_vocab_size()}
+    note = parts.Finished("tokenizer", mark, len(merges), 0, measured, peak().memory_bytes)
     parts.publish(folder, note, lambda to: save_tokenizer(tokenizer, recipe.token_limit, to))
     return _say(f"tokenizer: {tokenizer.get_vocab_size()} tokens.")
 
@@ -204,7 +206,7 @@ def export(shop: Workshop) -> bool:
 
 
 def _train(shop: Workshop, stage: Stage, optimisation: Optimisation, mark: str) -> Ending:
-    ending = train(stage, shop.run(stage.name, optimisation, mark))
+    ending = shop.train(stage, shop.run(stage.name, optimisation, mark))
     if not ending.is_finished:
         _say(
             f"{stage.name}: this piece's time is over; saved at step {ending.step} of "
@@ -231,7 +233,15 @@ def _train_part(
 def _publish(
     folder: Path, name: str, mark: str, ending: Ending, fill: Callable[[Path], None]
 ) -> None:
-    note = parts.Finished(name, mark, ending.step, round(ending.seconds), _rounded(ending.measured))
+    note = parts.Finished(
+        name,
+        mark,
+        ending.step,
+        round(ending.seconds),
+        _rounded(ending.measured),
+        ending.peak.memory_bytes,
+        ending.peak.vram_bytes,
+    )
     parts.publish(folder, note, fill)
     said = f"{name}: finished after {ending.seconds / 60:.0f} minutes; see {folder}."
     if ending.signal_number:
@@ -272,6 +282,7 @@ def run_stage(name: str, shop: Workshop) -> None:
     """
     _make_work_folder(shop.work)
     for each in STAGES if name == "all" else (name,):
+        begin_peak()
         if not STAGES[each](shop):
             return
 

@@ -1,5 +1,7 @@
 """The sample pictures, and the tiny recipe's work folder with them."""
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,18 @@ def shop(tmp_path: Path, pictures: PictureSet) -> Workshop:
     work = tmp_path / "work"
     save_pictures(pictures, TINY.data, work / "pictures")
     return Workshop(TINY, 0, work, tmp_path / "models", torch.device("cpu"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB, which only root may make."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

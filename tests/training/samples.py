@@ -1,5 +1,6 @@
 """32 pictures of 8 things in 4 styles, drawn here."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,13 @@ def synthetic_pictures() -> PictureSet:
     return PictureSet(
         np.stack(drawn), numbers % len(kinds), numbers // len(kinds), concepts, STYLES
     )
+
+
+def fill(disk: Path) -> None:
+    """Until nothing more can be written there."""
+    with suppress(OSError), (disk / "full").open("wb", 0) as file:
+        while file.write(bytes(1024)):
+            pass
 
 
 def options(folder: Path) -> list[str]:

@@ -134,6 +134,52 @@ def test_a_failing_npm_is_said_in_a_sentence(
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["code E404", "404 Not Found - GET some"], "404 Not Found - GET some"),
+        (["code ETARGET", "notarget No version."], "notarget No version"),
+        (["code ENOSPC", "syscall write", "errno -28", "nospc ENOSPC: full"], "nospc ENOSPC: full"),
+    ],
+)
+def test_npm_s_own_reason_is_said(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], reason: str
+) -> None:
+    said = "\n".join(f"npm error {line}" for line in lines)
+    fake_npm(tmp_path, f"echo '{said}' >&2; exit 1", monkeypatch)
+    with pytest.raises(TrainingError, match=rf"\({reason}\): check the network"):
+        fetch(Package("@scope/some", "1.0.0", ""), cache)
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_npm(tmp_path, "exit 0", monkeypatch)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(TrainingError, match=r"could not be written \(Not a directory\)"):
+        fetch(Package("some", "1.0.0", ""), tmp_path / "file" / "packages")
+
+
+def test_a_full_disk_while_packages_are_fetched_is_one_sentence(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "head -c 4000000 /dev/zero >x.tgz || { echo 'npm error nospc full' >&2; exit 1; }"
+    fake_npm(tmp_path, script, monkeypatch)
+    with pytest.raises(TrainingError, match=r"\(nospc full\): check the network and the disk"):
+        fetch(Package("some", "1.0.0", ""), small_disk / "packages")
+    assert list((small_disk / "packages").iterdir()) == []
+
+
+def test_fetching_shows_which_package_is_on_its_way(
+    recipe: DataRecipe, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collect(recipe, cache)
+    said = capsys.readouterr().err
+    assert "packages" in said
+    assert "3/3" in said
+    assert "two 1" in said
+
+
 def test_a_package_is_fetched_once(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

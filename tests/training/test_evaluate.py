@@ -1,5 +1,4 @@
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,9 @@ from PIL import Image
 from training.card import write_card
 from training.clip import load_clip
 from training.data import load_pictures
-from training.evaluate import AT_LEAST, AT_MOST, Evaluation, evaluate, missed
+from training.errors import TrainingError
+from training.evaluate import AT_LEAST, AT_MOST, evaluate, missed
+from training.evaluation import FILE, Evaluation, load, save
 from training.gallery import Asked
 from training.neighbours import nearest
 from training.recipes import TINY
@@ -67,8 +68,20 @@ def test_the_sheets_show_the_pictures(evaluation: Evaluation, trained: Path) -> 
 
 
 def test_a_bar_that_is_missed_is_named() -> None:
-    assert missed(asdict(PERFECT)) == []
-    assert [sentence.split()[0] for sentence in missed(asdict(WORST))] == [*AT_LEAST, *AT_MOST]
+    assert missed(PERFECT) == []
+    assert [sentence.split()[0] for sentence in missed(WORST)] == [*AT_LEAST, *AT_MOST]
+
+
+def test_an_evaluation_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    save(PERFECT, tmp_path)
+    assert load(tmp_path) == PERFECT
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_a_damaged_evaluation_says_what_to_run(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content, encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"run `python -m training\.evaluate`"):
+        load(tmp_path)
 
 
 def test_a_rank_counts_the_labels_that_fit_better(trained: Path) -> None:

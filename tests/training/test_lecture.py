@@ -8,8 +8,10 @@ from PIL import Image
 from training.lecture import samplers, subspace
 from training.lecture.__main__ import FIGURES, main
 from training.lecture.subspace import linear_autoencoder, principal_axes
+from training.parts import read_note
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-it-works.md"
+ROOT = Path(__file__).parents[2]
+PAGE, PARTS = ROOT / "docs" / "how-it-works.md", ROOT / "models" / "parts"
 
 
 def test_every_figure_is_drawn_from_the_shipped_folders(
@@ -36,6 +38,13 @@ def test_the_page_shows_every_figure_and_the_file_that_draws_it() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert set(re.findall(r"\(how-it-works/(\w+)\.png\)", page)) == set(FIGURES)
     assert set(re.findall(r"training/lecture/(\w+)\.py\)", page)) >= set(FIGURES)
+
+
+def test_the_page_says_of_the_kl_pair_what_was_measured() -> None:
+    said = re.search(r"deviation of ([\d.]+)\s+instead of ([\d.]+)", PAGE.read_text("utf-8"))
+    assert said is not None
+    notes = [read_note(PARTS / name) for name in ("vae_without_kl", "vae_with_kl")]
+    assert [f"{note.measured['latent_std']:.1f}" for note in notes] == [*said.groups()]
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:

@@ -1,6 +1,7 @@
 """A run that is stopped and goes on is the same run."""
 
 import errno
+import io
 import math
 import os
 import signal
@@ -12,10 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from training.checkpoint import STATE
+from tests.training.samples import fill
+from training.checkpoint import DIGEST_BYTES, STATE
 from training.data import PictureSet, held_out
 from training.errors import Interrupted, TrainingError
+from training.files import digest
 from training.loop import Ending, Loss, Run, train
+from training.memory import Peak
 from training.optimiser import Trained, rate_at
 from training.order import Draw
 from training.recipe import Optimisation
@@ -104,7 +108,7 @@ def test_a_signal_saves_after_the_step_and_the_next_run_goes_on(
 
 def test_a_piece_whose_time_is_over_is_not_finished(pictures: PictureSet, run: Run) -> None:
     ending = train(Recorded(pictures), replace(run, deadline=-math.inf))
-    assert ending == Ending(False, 1, ending.seconds, {})
+    assert ending == Ending(False, 1, ending.seconds, {}, ending.peak)
 
 
 def test_a_finished_run_trains_no_more(pictures: PictureSet, run: Run) -> None:
@@ -144,6 +148,40 @@ def test_a_full_disk_keeps_the_last_checkpoint(
         train(Recorded(pictures), run)
     assert (run.folder / STATE).read_bytes() == before
     assert not list(run.folder.glob(".*.new"))
+
+
+def test_a_disk_that_is_full_when_a_piece_begins_keeps_the_last_checkpoint(
+    pictures: PictureSet, run: Run, small_disk: Path
+) -> None:
+    here = replace(run, folder=small_disk / "vae")
+    train(Recorded(pictures), replace(here, deadline=-math.inf))
+    before = (here.folder / STATE).read_bytes()
+    fill(small_disk)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        train(Recorded(pictures), here)
+    assert (here.folder / STATE).read_bytes() == before
+    (small_disk / "full").unlink()
+    assert train(Recorded(pictures), here).is_finished
+
+
+def test_the_peak_is_that_of_all_pieces(
+    pictures: PictureSet, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.loop.peak", lambda: Peak(10**15, 7))
+    train(Recorded(pictures), replace(run, deadline=-math.inf))
+    monkeypatch.undo()
+    assert train(Recorded(pictures), run).peak == Peak(10**15, 7)
+
+
+def test_a_checkpoint_of_before_the_peak_was_kept_goes_on(pictures: PictureSet, run: Run) -> None:
+    train(Recorded(pictures), replace(run, deadline=-math.inf))
+    path, buffer = run.folder / STATE, io.BytesIO()
+    saved = torch.load(io.BytesIO(path.read_bytes()[DIGEST_BYTES:]), weights_only=True)
+    torch.save({name: saved[name] for name in saved if not name.startswith("peak_")}, buffer)
+    path.write_bytes(digest(buffer.getvalue()).encode() + buffer.getvalue())
+    ending = train(Recorded(pictures), run)
+    assert ending.is_finished
+    assert ending.peak.memory_bytes > 0
 
 
 def test_a_loss_that_is_no_number_ends_the_run(pictures: PictureSet, run: Run) -> None:

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from training.card import STAGES, stage_table, weights_table
+from training.card import card as made
 from training.clip import load_clip
 from training.emoji import first_labels
+from training.evaluate import missed
+from training.evaluation import load
 from training.gallery import Asked, Gallery
 from training.parts import weights_bytes
 from training.score import ranks
@@ -41,6 +44,14 @@ def test_the_card_names_the_very_weights_and_stages(card: str) -> None:
     assert weights_table(MODELS) in card
     assert stage_table(MODELS) in card
     assert set(STAGES) == set(re.findall(r"^\| (\w+) \| `[0-9a-f]{16}`", card, re.MULTILINE))
+
+
+def test_the_card_is_what_was_measured_and_nobody_edited_it(card: str) -> None:
+    assert card == made(load(STARTER), MODELS), "write it anew: python -m training.card"
+
+
+def test_every_bar_is_reached() -> None:
+    assert missed(load(STARTER)) == []
 
 
 def test_the_weights_are_small() -> None:

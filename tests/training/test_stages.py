@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
-from tests.training.samples import options
+from tests.training.samples import fill, options
 from training.__main__ import main
 from training.clip import load_clip
 from training.data import PIXELS
@@ -21,6 +22,8 @@ from training.recipes import TINY
 from training.stages import STAGES, run_stage
 from training.vae import VaeStage
 from training.workshop import Workshop
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -52,6 +55,49 @@ def test_a_finished_stage_says_which_recipe_made_it(trained: Path) -> None:
     assert note["steps"] == TINY.vae.optimisation.steps
     assert note["fingerprint"]
     assert note["measured"]["psnr_db"] > 0
+    assert note["peak_memory_bytes"] > 2**24
+
+
+def files_of(models: Path) -> dict[str, bytes]:
+    """What a run's folder holds, but for how long the stages took and how much memory."""
+    found = {}
+    for file in sorted(path for path in models.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        if file.name == "stage.json":
+            left_out = ("seconds", "peak_memory_bytes", "peak_vram_bytes")
+            note = {key: value for key, value in json.loads(content).items() if key not in left_out}
+            content = json.dumps(note).encode()
+        found[file.relative_to(models).as_posix()] = content
+    return found
+
+
+def test_all_stages_in_pieces_of_a_step_give_the_files_of_one_whole_run(
+    trained: Path, shop: Workshop
+) -> None:
+    pieces = 0
+    while not (shop.models / "starter").exists():
+        run_stage("all", replace(shop, deadline=0.0))
+        pieces += 1
+        assert pieces < 50
+    found, whole = files_of(shop.models), files_of(trained / "models")
+    assert pieces > 20
+    assert len(found) > 30
+    assert [name for name, content in found.items() if content != whole[name]] == []
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(
+    shop: Workshop, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shop.work.parent
+    assert main(["tokenizer", *options(folder)]) == 0
+    fill(small_disk)
+    (shop.work / "vae").symlink_to(small_disk)
+    capsys.readouterr()
+    assert main(["all", *options(folder)]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert "No space left on device): make room there" in said[-1]
+    assert "Traceback" not in "".join(said)
+    assert (shop.parts / "tokenizer" / "stage.json").is_file()
 
 
 def test_finished_stages_are_skipped(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +238,21 @@ def test_a_corrupt_cache_is_one_sentence_and_exit_code_1(
 def test_the_work_folder_is_ignored_by_git(shop: Workshop) -> None:
     run_stage("data", shop)
     assert (shop.work / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "-m training all --minutes 120 "),
+        (["STAGE=vae", "MINUTES=5"], "-m training vae --minutes 5 "),
+        (["MINUTES="], "-m training all  "),
+    ],
+)
+def test_make_trains_in_pieces_of_two_hours(given: list[str], said: str) -> None:
+    command = ["make", "--dry-run", "train", *given]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said in done.stdout
 
 
 def test_stages_stand_in_the_order_of_the_lecture() -> None:
