@@ -14,7 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import ImageGenCompletedEvent, ImageGenPartialImageEvent
 from PIL import Image
 
-from tests.e2e.conftest import ROOT
+from tests.service import ROOT
 
 PAGE = ROOT / "docs" / "openai.md"
 STEPS = 4
