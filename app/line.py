@@ -1,15 +1,13 @@
 """One connection to Redis that all requests of the process share.
 
 What they ask goes out in the order in which it was asked, all of one turn of the event loop at
-once,
-and the answers come back in that order: a request costs neither a thread nor a connection of its
-own. It is for commands that are quick and wait for nothing.
+once, and the answers come back in that order: a request costs neither a thread nor a connection of
+its own. It is for commands that are quick and wait for nothing.
 """
 
 import asyncio
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,7 +134,7 @@ class Line:
             retry=Retry(NoBackoff(), 0),
         )
         self._timeout_s = timeout_s
-        self._connecting = asyncio.Lock()
+        self._attempt: asyncio.Task[_Wire] | None = None
         self._wire: _Wire | None = None
 
     async def execute(self, pipeline: Pipeline) -> list[Any]:
@@ -162,15 +160,27 @@ class Line:
         ]
 
     async def close(self) -> None:
+        if self._attempt is not None:
+            await _cancel(self._attempt)
         if self._wire is not None:
-            self._wire.listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._wire.listening
+            await _cancel(self._wire.listening)
 
     async def _connect(self) -> _Wire:
-        async with self._connecting:
-            if self._wire is None or self._wire.is_over:
-                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-                await connection.connect()
-                self._wire = _Wire(connection, self._timeout_s)
-            return self._wire
+        """One attempt at a time: who comes meanwhile shares what becomes of it, so that nobody
+        waits longer for a Redis that is frozen than it takes to notice."""
+        attempt = self._attempt
+        if attempt is None or attempt.done():
+            attempt = self._attempt = asyncio.create_task(self._make_wire())
+        await asyncio.wait([attempt])
+        return attempt.result()
+
+    async def _make_wire(self) -> _Wire:
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()
+        self._wire = _Wire(connection, self._timeout_s)
+        return self._wire
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
