@@ -128,3 +128,15 @@ async def test_who_asks_while_it_connects_to_a_frozen_redis_waits_no_longer_than
         assert time.monotonic() - began < 1.0
         assert {type(each) for each in outcomes} == {redis.TimeoutError}
         await line.close()
+
+
+async def test_a_pause_of_this_process_is_not_taken_for_a_redis_that_is_late(
+    redis_url: str, client: Redis
+) -> None:
+    line = Line(redis_url, timeout_s=0.1)
+    await line.execute(echo(client, "a"))
+    asked = asyncio.ensure_future(line.execute(echo(client, "b")))
+    await anyio.lowlevel.checkpoint()  # it goes out
+    time.sleep(0.2)  # nobody reads what comes
+    assert await asked == [b"b"]
+    await line.close()
