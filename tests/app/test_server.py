@@ -1,5 +1,6 @@
 """The API as a process of its own: how it is set up for the outside."""
 
+import logging
 import os
 import signal
 import socket
@@ -78,6 +79,12 @@ def connect(url: str) -> socket.socket:
     return socket.create_connection((address.host, address.port), timeout=10.0)
 
 
+def head(path: str) -> bytes:
+    """Of a request with a body of 100 bytes."""
+    lines = f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json"
+    return "\r\n".join([*lines, "Content-Length: 100", "\r\n"]).encode()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -150,6 +157,18 @@ def test_a_head_that_does_not_come_is_not_waited_for(
     with connect(request.getfixturevalue("url")) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v1/images/generations"])
+def test_who_hangs_up_within_the_body_is_no_error(
+    url: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(url) as client:
+        client.sendall(head(path) + b"{")
+    seen = f'method="POST",route="{path}",status="499"}} 1.0'
+    metrics = until(lambda: text if seen in (text := httpx.get(f"{url}/metrics").text) else None)
+    assert "darkroom_http_errors_total{" not in metrics
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 def test_small_answers_are_not_held_back(settings: AppSettings) -> None:
