@@ -24,6 +24,7 @@ from app.http_protocol import HttpProtocol
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
 from app.newsroom import Newsroom
+from app.open_files import make_room
 from app.page.site import Site
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
@@ -149,6 +150,8 @@ def serve(settings: AppSettings) -> None:
     with listen(settings) as listener:
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
+        room = make_room(settings.max_connections)
+        settings = settings.model_copy(update={"max_connections": room})
         ApiServer(create_app(settings)).run(sockets=[listener])
 
 
