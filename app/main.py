@@ -64,7 +64,13 @@ def create_app(settings: AppSettings) -> FastAPI:
         metrics=AppMetrics(backend.connection),
         site=Site.of(settings),
     )
-    app = SecuredApp(title="darkroom", description=DESCRIPTION, redoc_url=None, lifespan=_lifespan)
+    app = SecuredApp(
+        title="darkroom",
+        description=DESCRIPTION,
+        redoc_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,  # it would lead to whatever host the header Host names
+    )
     app.hsts_s = settings.hsts_s
     app.state.services = services
     app.state.metrics = services.metrics

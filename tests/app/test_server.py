@@ -205,6 +205,12 @@ def test_who_hangs_up_within_the_body_is_no_error(
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
+def test_nobody_is_led_to_a_host_that_is_not_ours(url: str) -> None:
+    answer = httpx.get(f"{url}/jobs/", headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 404
+    assert "elsewhere" not in str(answer.headers)
+
+
 def test_small_answers_are_not_held_back(settings: AppSettings) -> None:
     """asyncio turns Nagle's algorithm off where the socket names its protocol."""
     with listen(settings.model_copy(update={"port": 0})) as listener:
