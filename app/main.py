@@ -20,6 +20,7 @@ from app.compat.a1111.envelope import write_error
 from app.compat.openai.door import add_openai
 from app.compat.openai.errors import PREFIX, error_response
 from app.gallery import Gallery
+from app.heads import HeadAsGet
 from app.http_protocol import HttpProtocol
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
@@ -88,6 +89,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
+    app.add_middleware(HeadAsGet)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
     return app
 
