@@ -184,6 +184,8 @@ class Line:
         attempt = self._attempt
         if attempt is None or attempt.done():
             attempt = self._attempt = asyncio.create_task(self._make_wire())
+            # All who wait may give up before it fails, and that is no fault to log.
+            attempt.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([attempt])
         return attempt.result()
 
