@@ -1,15 +1,13 @@
 """One connection to Redis that all requests of the process share.
 
 What they ask goes out in the order in which it was asked, all of one turn of the event loop at
-once,
-and the answers come back in that order: a request costs neither a thread nor a connection of its
-own. It is for commands that are quick and wait for nothing.
+once, and the answers come back in that order: a request costs neither a thread nor a connection of
+its own. It is for commands that are quick and wait for nothing.
 """
 
 import asyncio
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +22,9 @@ from redis.retry import Retry
 
 READ_BYTES = 65536
 NOTHING = object()
+
+TURN_S = 0.05
+"""In which the event loop reads what has come, before it is said that nothing has."""
 
 
 @dataclass(slots=True)
@@ -85,9 +86,19 @@ class _Wire:
         if self._asked and not self.is_over:
             left_s = self._asked[0].at + self._timeout_s - time.monotonic()
             if left_s <= 0:
-                self._end(TimeoutError("Redis does not answer in time."))
+                late = self._asked[0]
+                self._watch = self._loop.call_later(
+                    TURN_S, self._loop.call_soon, self._give_up, late
+                )
             else:
                 self._watch = self._loop.call_later(left_s, self._look)
+
+    def _give_up(self, late: _Asked) -> None:
+        """Unless it was this process that stood still, and the answer was there already."""
+        if self._asked and self._asked[0] is late:
+            self._end(TimeoutError("Redis does not answer in time."))
+        else:
+            self._look()
 
     async def _listen(self) -> None:
         try:
@@ -136,7 +147,7 @@ class Line:
             retry=Retry(NoBackoff(), 0),
         )
         self._timeout_s = timeout_s
-        self._connecting = asyncio.Lock()
+        self._attempt: asyncio.Task[_Wire] | None = None
         self._wire: _Wire | None = None
 
     async def execute(self, pipeline: Pipeline) -> list[Any]:
@@ -162,15 +173,29 @@ class Line:
         ]
 
     async def close(self) -> None:
+        if self._attempt is not None:
+            await _cancel(self._attempt)
         if self._wire is not None:
-            self._wire.listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._wire.listening
+            await _cancel(self._wire.listening)
 
     async def _connect(self) -> _Wire:
-        async with self._connecting:
-            if self._wire is None or self._wire.is_over:
-                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-                await connection.connect()
-                self._wire = _Wire(connection, self._timeout_s)
-            return self._wire
+        """One attempt at a time: who comes meanwhile shares what becomes of it, so that nobody
+        waits longer for a Redis that is frozen than it takes to notice."""
+        attempt = self._attempt
+        if attempt is None or attempt.done():
+            attempt = self._attempt = asyncio.create_task(self._make_wire())
+            # All who wait may give up before it fails, and that is no fault to log.
+            attempt.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([attempt])
+        return attempt.result()
+
+    async def _make_wire(self) -> _Wire:
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()
+        self._wire = _Wire(connection, self._timeout_s)
+        return self._wire
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -20,10 +20,12 @@ from app.compat.a1111.envelope import write_error
 from app.compat.openai.door import add_openai
 from app.compat.openai.errors import PREFIX, error_response
 from app.gallery import Gallery
+from app.heads import HeadAsGet
 from app.http_protocol import HttpProtocol
 from app.keyring import Keyring
 from app.metrics import AppMetrics, RequestMetrics
 from app.newsroom import Newsroom
+from app.open_files import make_room
 from app.page.site import Site
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
@@ -63,7 +65,13 @@ def create_app(settings: AppSettings) -> FastAPI:
         metrics=AppMetrics(backend.connection),
         site=Site.of(settings),
     )
-    app = SecuredApp(title="darkroom", description=DESCRIPTION, redoc_url=None, lifespan=_lifespan)
+    app = SecuredApp(
+        title="darkroom",
+        description=DESCRIPTION,
+        redoc_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,  # it would lead to whatever host the header Host names
+    )
     app.hsts_s = settings.hsts_s
     app.state.services = services
     app.state.metrics = services.metrics
@@ -81,6 +89,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
+    app.add_middleware(HeadAsGet)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
     return app
 
@@ -149,6 +158,8 @@ def serve(settings: AppSettings) -> None:
     with listen(settings) as listener:
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
+        room = make_room(settings.max_connections)
+        settings = settings.model_copy(update={"max_connections": room})
         ApiServer(create_app(settings)).run(sockets=[listener])
 
 

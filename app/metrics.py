@@ -107,9 +107,10 @@ class AppMetrics:
 
 
 class RequestMetrics:
-    """ASGI middleware that counts requests by the template of their route, never by their path."""
+    """ASGI middleware that counts requests by the template of their route, never by their path. A
+    HEAD comes here as the GET that it is answered as."""
 
-    METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+    METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
     def __init__(self, app: ASGIApp, metrics: AppMetrics):
         self._app = app

@@ -6,11 +6,12 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.quotas import quota_headers
 from contract import errors
@@ -56,6 +57,7 @@ STATUS: Mapping[str, HTTPStatus] = {
 }
 """What each code is in HTTP. Errors that never leave a worker or a start-up are not here."""
 
+CLIENT_GONE = 499  # a word of nginx's, for the metrics: nobody reads the answer
 WHOLE_BODY = "body"  # in place of a field's name
 MOST_FAULTS = 20
 MOST_NAME = 100  # characters of a field's name that are repeated
@@ -146,6 +148,7 @@ def handle_problems(app: FastAPI, envelopes: Mapping[str, Envelope] = NO_ENVELOP
     app.state.envelopes = envelopes
     app.add_exception_handler(DarkroomError, _on_darkroom_error)
     app.add_exception_handler(JobFailed, _on_job_failed)
+    app.add_exception_handler(ClientDisconnect, _on_client_gone)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_exception)
@@ -228,10 +231,17 @@ def printable(part: object) -> str:
     return str(part)[:MOST_NAME].encode("utf-8", "replace").decode()
 
 
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _on_client_gone(request: Request, error: Exception) -> Response:
+    """It hung up while its body was read."""
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, DarkroomError):  # met by FastAPI while it read the body
         return await _on_darkroom_error(request, error.__cause__)
+    if isinstance(error.__cause__, ClientDisconnect):
+        return await _on_client_gone(request, error.__cause__)
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that Python cannot parse
         fault = FieldFault(field=WHOLE_BODY, message="cannot be read as JSON")

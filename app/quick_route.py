@@ -31,6 +31,7 @@ class QuickRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             known: dict[str, Any] = dict(request.path_params)
+            await authenticate(request)  # before a body is waited for
             if request.scope["query_string"]:
                 return await ordinary(request)
             if body is not None:
@@ -38,7 +39,6 @@ class QuickRoute(APIRoute):
                 if found is None:
                     return await ordinary(request)
                 known[body.name] = found
-            await authenticate(request)
             response: Response = await self.endpoint(request=request, **known)
             return response
 

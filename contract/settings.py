@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,13 +23,27 @@ from contract.errors import BadSetting
 PREFIX = "DARKROOM_"
 SECRET_PREFIX = "whsec_"
 
+_FORMS = {"decode_responses", "legacy_responses"}
+"""Options of redis-py that give what is read another type."""
+
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*")
+
+
+def _redis_url(url: str) -> str:
+    options = parse_qs(urlsplit(url).query)
+    if options.get("protocol") == ["3"] or not _FORMS.isdisjoint(options):
+        raise PydanticCustomError(
+            "redis_url",
+            "must not change the form of answers: no protocol=3, decode_responses or "
+            "legacy_responses",
+        )
+    return url
 
 
 def _store_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme in ("redis", "rediss", "unix"):
-        return url
+        return _redis_url(url)
     if not parts.query and not parts.fragment:
         if parts.scheme == "file" and not parts.netloc and parts.path.strip("/"):
             return url
@@ -94,6 +108,7 @@ class CommonSettings(BaseSettings):
 
     redis_url: Annotated[
         str,
+        AfterValidator(_redis_url),
         Field(
             validation_alias="REDIS_URL",
             pattern=r"^(rediss?|unix)://",

@@ -113,7 +113,7 @@ MANNER = headers_asked(
 )
 JOB_TYPE = "application/json"
 FORMATS = {media_type: format_ for format_, media_type in MEDIA_TYPES.items()}
-WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ def _wait_s(prefer: list[str], wants_picture: bool, most: int) -> int | None:
     """How long to wait, in seconds; None where nobody asked for it."""
     named = WAIT.search(", ".join(prefer))
     if named is not None:
-        return min(int(named[1]), most)
+        return int(min(float(named[1]), most))  # which may be of any length, other than for int()
     return most if wants_picture else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -99,6 +100,18 @@ async def test_every_route_wants_a_key_but_those_of_health_and_the_page(
         media_type = f"application/{'problem+' if is_ours else ''}json"
         assert answer.headers["content-type"] == media_type
     assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_body_is_not_waited_for_without_a_key(client: httpx.AsyncClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        await anyio.sleep_forever()
+        yield b""
+
+    with anyio.fail_after(10.0):
+        answer = await client.post(
+            "/generate", content=body(), headers={"Content-Type": "application/json"}
+        )
+    assert answer.status_code == 401
 
 
 OF_A_JOB = [route for route in routes() if "{job_id}" in route[1] and route[1] != SIGNED]

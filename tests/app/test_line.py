@@ -1,5 +1,8 @@
 """The line to Redis that all requests share."""
 
+import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -111,4 +114,29 @@ async def test_a_frozen_redis_is_told_in_time_to_all_and_its_late_answers_to_nob
     assert len(late) == 3
     client.ping()  # answered as soon as it is no longer frozen
     assert await line.execute(echo(client, "b")) == [b"b"]
+    await line.close()
+
+
+async def test_who_asks_while_it_connects_to_a_frozen_redis_waits_no_longer_than_the_first(
+    client: Redis,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        line = Line(f"redis://127.0.0.1:{frozen.getsockname()[1]}/0", timeout_s=0.2)
+        asked = (line.execute(echo(client, "late")) for _ in range(20))
+        began = time.monotonic()
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert time.monotonic() - began < 1.0
+        assert {type(each) for each in outcomes} == {redis.TimeoutError}
+        await line.close()
+
+
+async def test_a_pause_of_this_process_is_not_taken_for_a_redis_that_is_late(
+    redis_url: str, client: Redis
+) -> None:
+    line = Line(redis_url, timeout_s=0.1)
+    await line.execute(echo(client, "a"))
+    asked = asyncio.ensure_future(line.execute(echo(client, "b")))
+    await anyio.lowlevel.checkpoint()  # it goes out
+    time.sleep(0.2)  # nobody reads what comes
+    assert await asked == [b"b"]
     await line.close()

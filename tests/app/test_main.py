@@ -60,6 +60,16 @@ def test_a_wrong_setting_is_named_as_the_environment_spells_it() -> None:
         load_settings(AppSettings, redis_url="http://127.0.0.1")
 
 
+@pytest.mark.parametrize("option", ["protocol=3", "db=1&decode_responses=yes"])
+@pytest.mark.parametrize(("name", "said"), [("redis_url", "REDIS_URL"), ("pictures", "PICTURES")])
+def test_an_option_that_changes_what_redis_answers_is_refused(
+    name: str, said: str, option: str
+) -> None:
+    with pytest.raises(BadSetting, match=f"{said}: must not change the form of answers"):
+        load_settings(AppSettings, **{name: f"redis://127.0.0.1?{option}"})
+    assert load_settings(AppSettings, redis_url="redis://127.0.0.1?protocol=2").redis_url
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "darkroom.example"])
 def test_no_other_address_is_listened_on_unless_somebody_says_who_may_ask(
     settings: AppSettings, host: str

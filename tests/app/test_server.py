@@ -1,12 +1,13 @@
 """The API as a process of its own: how it is set up for the outside."""
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from tests.faults.servers import ROOT
 from tests.waiting import until
 
 PROMPT_S = 3.0
+GENERATE = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 
 
@@ -150,6 +152,63 @@ def test_a_head_that_does_not_come_is_not_waited_for(
     with connect(request.getfixturevalue("url")) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"Content-Length: 100", b""),
+        (b"Content-Length: 100", b"{"),
+        (b"Transfer-Encoding: chunked", b"1\r\n{\r\n"),
+        (b"Transfer-Encoding: chunked", b"1\r\n{\r\n0\r\nX-Trailer: y\r\n"),
+    ],
+)
+def test_a_body_that_does_not_come_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, url: str, framing: bytes, body: bytes
+) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_S", 0.1)
+    with connect(url) as client:
+        client.sendall(GENERATE + framing + b"\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+def test_a_body_without_an_end_is_not_read_on(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setattr(http_protocol, "MOST_BODY_BYTES", 1000)
+    with connect(url) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        assert client.recv(9) == b"HTTP/1.1 "
+        with suppress(ConnectionError):  # closed while it sends
+            client.sendall(b"X-Trailer: y\r\n" * 1000)
+            list(iter(lambda: client.recv(1000), b""))
+
+
+def test_what_stands_behind_a_body_is_no_header(url: str) -> None:
+    chunks = b'e\r\n{"prompt":"a"}\r\n0\r\nIdempotency-Key: ' + b"a" * 300 + b"\r\n\r\n"
+    framing = b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(url) as client:
+        client.sendall(GENERATE + framing + chunks)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+    assert b'"code":"no_model"' in answer
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v1/images/generations"])
+def test_who_hangs_up_within_the_body_is_no_error(
+    url: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(url) as client:
+        client.sendall(GENERATE.replace(b"/generate", path.encode()))
+        client.sendall(b"Content-Length: 100\r\n\r\n{")
+    seen = f'method="POST",route="{path}",status="499"}} 1.0'
+    metrics = until(lambda: text if seen in (text := httpx.get(f"{url}/metrics").text) else None)
+    assert "darkroom_http_errors_total{" not in metrics
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_nobody_is_led_to_a_host_that_is_not_ours(url: str) -> None:
+    answer = httpx.get(f"{url}/jobs/", headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 404
+    assert "elsewhere" not in str(answer.headers)
 
 
 def test_small_answers_are_not_held_back(settings: AppSettings) -> None:

@@ -25,6 +25,7 @@ from app.compat.openai.replies import (
 from app.compat.openai.results import require_pictures
 from app.compat.openai.retries import Attempt, leave, let_go, retaken
 from app.keys import read_key
+from app.problems import CLIENT_GONE
 from app.quotas import quota_headers
 from app.responses import Responses, headers_asked
 from app.routes.generate import PROBLEMS, REPLAYED, Manner, make_job, manner_of
@@ -38,7 +39,6 @@ from contract.request import GenerateRequest
 
 router = APIRouter(prefix="/v1/images", tags=["openai"])
 
-CLIENT_GONE = 499  # a word of nginx's, for the metrics: nobody reads the answer
 HEADERS = headers_asked(
     (
         "idempotency-key",

@@ -14,7 +14,8 @@ from app.compat.openai.errors import shown_errors
 from app.routes.pictures import ANSWERS, Conditional, conditional_picture
 from app.services import Served, Services
 from contract import errors
-from contract.errors import JobExpired, LinkRefused
+from contract.deletion import deleted_owner
+from contract.errors import JobDeleted, JobExpired, LinkRefused
 from contract.job import JobRecord, read_job
 
 router = APIRouter(prefix="/v1/images", tags=["openai"])
@@ -46,6 +47,7 @@ async def links(services: Services, request: Request, record: JobRecord) -> list
         errors.RangeNotSatisfiable,
         errors.PictureNotFound,
         errors.JobExpired,
+        errors.JobDeleted,
         errors.PictureExpired,
         errors.PictureNotReady,
         errors.JobEnded,
@@ -68,6 +70,8 @@ async def get_linked_picture(
     require_valid(secret, job_id, n, expires, signature)
     record = await services.backend.call(read_job, job_id)
     if record is None:
+        if await services.backend.call(deleted_owner, job_id) is not None:
+            raise JobDeleted(f"Job {job_id} was deleted.")
         raise JobExpired(f"Job {job_id} is no longer kept.")
     return await conditional_picture(services, record, n, conditions)
 

@@ -12,10 +12,13 @@ from rq.job import Job
 
 from app.compat.openai.links import SECRET_KEY, signature
 from app.settings import AppSettings
+from contract import deletion
 from contract.identity import new_job_id
+from contract.job import read_job
 from contract.keys import KeyLimits, add_key
 from tests.app.compat.openai.conftest import Caller, sdk_for
 from tests.app.conftest import PNG, develop
+from tests.contract.samples import TTL_S
 from tests.waiting import until
 
 
@@ -89,3 +92,10 @@ def test_a_link_expires(link: str, connection: Redis) -> None:
 def test_a_link_to_a_job_that_is_gone_says_so(link: str, connection: Redis) -> None:
     connection.delete(Job.key_for(job_of(link)))
     assert refusal(link) == (410, "job_expired")
+
+
+def test_a_link_to_a_job_that_was_deleted_says_so(link: str, connection: Redis) -> None:
+    record = read_job(connection, job_of(link))
+    assert record is not None
+    deletion.finish(connection, deletion.begin(connection, record), TTL_S)
+    assert refusal(link) == (410, "job_deleted")
