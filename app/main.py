@@ -27,7 +27,18 @@ from app.newsroom import Newsroom
 from app.page.site import Site
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
-from app.routes import events, generate, health, jobs, metrics, models, page, pictures, retries
+from app.routes import (
+    docs,
+    events,
+    generate,
+    health,
+    jobs,
+    metrics,
+    models,
+    page,
+    pictures,
+    retries,
+)
 from app.security import SecuredApp
 from app.services import Services
 from app.settings import AppSettings
@@ -63,7 +74,9 @@ def create_app(settings: AppSettings) -> FastAPI:
         metrics=AppMetrics(backend.connection),
         site=Site.of(settings),
     )
-    app = SecuredApp(title="darkroom", description=DESCRIPTION, redoc_url=None, lifespan=_lifespan)
+    app = SecuredApp(
+        title="darkroom", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=_lifespan
+    )
     app.hsts_s = settings.hsts_s
     app.state.services = services
     app.state.metrics = services.metrics
@@ -75,7 +88,7 @@ def create_app(settings: AppSettings) -> FastAPI:
             dependencies=_guards(settings),
             responses=problems(errors.NotAuthenticated),
         )
-    for noun in (health, metrics, page):  # open to all
+    for noun in (health, metrics, page, docs):  # open to all
         app.include_router(noun.router)
     add_openai(app, _guards(settings))
     handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
