@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from app.access import authenticate
+from app.access import REFUSALS, authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
@@ -43,7 +43,6 @@ from app.security import SecuredApp
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
-from contract import errors
 from contract.errors import BadSetting
 from contract.pictures.opening import open_store
 
@@ -86,7 +85,7 @@ def create_app(settings: AppSettings) -> FastAPI:
         app.include_router(
             router,
             dependencies=_guards(settings),
-            responses=problems(errors.NotAuthenticated),
+            responses=problems(*REFUSALS),
         )
     for noun in (health, metrics, page, docs):  # open to all
         app.include_router(noun.router)
