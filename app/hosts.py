@@ -24,9 +24,8 @@ def require_own_host(headers: Mapping[str, str], settings: AppSettings) -> None:
     name = _name("//" + headers.get("host", ""))
     if "." not in name or name.endswith(".localhost") or literal_address(name) is not None:
         return
-    public = _name(settings.public_url)
-    own = Destinations((settings.host, public, *settings.allowed_hosts))
-    if not own.allows_host(name):
+    told = (settings.host, _name(settings.public_url), *settings.allowed_hosts)
+    if not Destinations(tuple(each.lower() for each in told)).allows_host(name):
         raise HostRefused(
             "Where no keys are needed, this service is asked by its address, or by a name in "
             "DARKROOM_ALLOWED_HOSTS.",

@@ -30,8 +30,8 @@ class AppSettings(WebhookSettings):
         BeforeValidator(words),
         Field(
             description="Names by which an API without keys may be asked, such as "
-            "`darkroom.example.com, *.lan`, beside its addresses, names without a dot, and those in "
-            "`DARKROOM_HOST` and `DARKROOM_PUBLIC_URL`."
+            "`darkroom.example.com, *.lan`, beside its addresses, names without a dot, and those "
+            "in `DARKROOM_HOST` and `DARKROOM_PUBLIC_URL`."
         ),
     ] = ()
     max_connections: Annotated[

@@ -1,4 +1,4 @@
-"""The API's page at /docs: Swagger UI's own files, which a package carries, and a few lines of ours.
+"""The API's page at /docs: Swagger UI's own files, which a package carries, and some lines of ours.
 
 They come from here and from no other host, because what runs on this page could read the key that
 the page at `/` keeps.
