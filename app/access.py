@@ -10,12 +10,10 @@ from fastapi import Depends, Request
 from app.hosts import require_own_host, require_own_page
 from app.services import services_of
 from contract.errors import CrossSite, HostRefused, NotAuthenticated
-from contract.keys import ApiKey, KeyLimits
+from contract.keys import NO_LIMITS, ApiKey, KeyLimits
 
 REFUSALS = (NotAuthenticated, CrossSite, HostRefused)
 """How any route that is not open to all may refuse whoever asks."""
-
-NO_LIMITS = KeyLimits(priority="high")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -72,6 +72,8 @@ Text = Annotated[
 Side = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Priority = Literal["high", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # highest first
+Fitted = Literal["steps", "size", "drawn", "priority"]
 ModelId = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
@@ -144,7 +146,8 @@ class GenerateRequest(_Asked):
         Literal["refuse", "fit"],
         Field(
             description="Of a size that the model cannot draw: `fit` draws the nearest that it can "
-            f"and resizes the picture, to at most {MOST_RESIZED} pixels a side."
+            f"and resizes the picture, to at most {MOST_RESIZED} pixels a side; and so of one that "
+            "the key may not have."
         ),
     ] = "refuse"
     metadata: Annotated[
@@ -206,6 +209,9 @@ class JobRequest(_Asked):
         Side | None, Field(description="Pixels, where the finished picture is resized.")
     ] = None
     metadata: Annotated[bool, Field(description="Whether the pictures carry this.")] = True
+    fitted: Annotated[
+        tuple[Fitted, ...], Field(description="What was left out and is less because of the key.")
+    ] = ()
 
     @property
     def is_resized(self) -> bool:
@@ -223,17 +229,25 @@ class JobRequest(_Asked):
     @property
     def warnings(self) -> list[str]:
         """What the caller should know before the job has begun."""
-        if not self.is_resized:
-            return []
         drawn = Size(self.width, self.height)
-        return [
-            f"Model {self.model} cannot draw {self.final_size}: the picture is drawn at {drawn} "
-            "and resized."
-        ]
+        told: Mapping[Fitted, str] = {
+            "steps": f"steps is {self.steps}, the most that this key may have; the default is "
+            "more.",
+            "priority": f"priority is {self.priority}, the highest that this key may have.",
+            "size": f"The size is {drawn}, as much as this key may have; the model's own is "
+            "larger.",
+        }
+        found = [told[each] for each in self.fitted if each in told]
+        if self.is_resized:
+            who = "This key" if "drawn" in self.fitted else f"Model {self.model}"
+            found.append(
+                f"{who} cannot draw {self.final_size}: the picture is drawn at {drawn} and resized."
+            )
+        return found
 
     def asked(self, seed: int | None) -> GenerateRequest:
         """The request that would lead to this one again, but for its seed."""
-        left = self.model_dump(exclude={"seed", "width", "height", *_RESIZED})
+        left = self.model_dump(exclude={"seed", "width", "height", "fitted", *_RESIZED})
         width, height = self.final_size
         policy: Literal["refuse", "fit"] = "fit" if self.is_resized else "refuse"
         return GenerateRequest(**left, seed=seed, width=width, height=height, size_policy=policy)

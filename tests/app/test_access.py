@@ -358,6 +358,20 @@ async def test_what_a_key_just_may_is_accepted(
     assert answer.status_code == 202
 
 
+async def test_a_plain_request_does_for_any_key_and_says_what_is_less(
+    client: httpx.AsyncClient, connection: Redis, model: str
+) -> None:
+    made = key(connection, max_side=48, max_steps=20, priority="low")
+    asked = {"json": {"prompt": "a"}, "headers": bearer(made) | {"Idempotency-Key": "one"}}
+    answer = await client.post("/generate", **asked)
+    request = answer.json()["request"]
+    assert (answer.status_code, request["steps"], request["priority"]) == (202, 20, "low")
+    assert (request["width"], request["height"]) == (48, 48)
+    assert len(answer.json()["warnings"]) == 3
+    again = await client.post("/generate", **asked)
+    assert again.json()["id"] == answer.json()["id"]
+
+
 async def test_limits_are_told_and_held(
     client: httpx.AsyncClient, connection: Redis, jobs: Queue
 ) -> None:

@@ -64,7 +64,7 @@ async def _accept(
     model = read_options(asked.override_settings, census, services.settings)
     if model is None:
         model = await services.backend.call(chosen_model, desk)
-    native = wanted(asked, model, caller.limits.priority)
+    native = wanted(asked, model)
     return await make_job(services, caller, native, None, is_fresh=is_fresh)
 
 
