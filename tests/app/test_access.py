@@ -362,13 +362,13 @@ async def test_a_plain_request_does_for_any_key_and_says_what_is_less(
     client: httpx.AsyncClient, connection: Redis, model: str
 ) -> None:
     made = key(connection, max_side=48, max_steps=20, priority="low")
-    asked = {"json": {"prompt": "a"}, "headers": bearer(made) | {"Idempotency-Key": "one"}}
-    answer = await client.post("/generate", **asked)
+    body, headers = {"prompt": "a"}, bearer(made) | {"Idempotency-Key": "one"}
+    answer = await client.post("/generate", json=body, headers=headers)
     request = answer.json()["request"]
     assert (answer.status_code, request["steps"], request["priority"]) == (202, 20, "low")
     assert (request["width"], request["height"]) == (48, 48)
     assert len(answer.json()["warnings"]) == 3
-    again = await client.post("/generate", **asked)
+    again = await client.post("/generate", json=body, headers=headers)
     assert again.json()["id"] == answer.json()["id"]
 
 
