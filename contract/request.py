@@ -56,6 +56,12 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _not_empty(text: str) -> str:
+    if not text:
+        raise PydanticCustomError("empty", "Must say what to draw; there is no default")
+    return text
+
+
 def _known_sampler(name: str) -> str:
     if name not in SAMPLERS:
         raise PydanticCustomError(
@@ -88,7 +94,12 @@ class _Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     prompt: Annotated[
-        Text, Field(min_length=1, description="What to draw. CLIP reads its first tokens only.")
+        Text,
+        AfterValidator(_not_empty),
+        Field(
+            json_schema_extra={"minLength": 1},
+            description="What to draw. CLIP reads its first tokens only.",
+        ),
     ]
     negative_prompt: Annotated[Text, Field(description="What to steer away from.")] = ""
     guidance: Annotated[
