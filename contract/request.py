@@ -221,7 +221,8 @@ class JobRequest(_Asked):
     ] = None
     metadata: Annotated[bool, Field(description="Whether the pictures carry this.")] = True
     fitted: Annotated[
-        tuple[Fitted, ...], Field(description="What was left out and is less because of the key.")
+        tuple[Fitted, ...],
+        Field(strict=False, description="What is less because of the key than it would have been."),
     ] = ()
 
     @property
