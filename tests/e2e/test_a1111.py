@@ -19,7 +19,7 @@ from PIL import Image
 from webuiapi import WebUIApi
 
 from contract.sampler_names import sampler_named
-from tests.e2e.conftest import ROOT
+from tests.service import ROOT
 from tests.waiting import until
 
 STEPS = 2

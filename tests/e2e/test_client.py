@@ -7,7 +7,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import ROOT
+from tests.service import ROOT
 
 PAGE = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
 
