@@ -7,11 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.hosts import require_own_host, require_own_page
 from app.services import services_of
-from contract.errors import NotAuthenticated
-from contract.keys import ApiKey, KeyLimits
+from contract.errors import CrossSite, HostRefused, NotAuthenticated
+from contract.keys import NO_LIMITS, ApiKey, KeyLimits
 
-NO_LIMITS = KeyLimits(priority="high")
+REFUSALS = (NotAuthenticated, CrossSite, HostRefused)
+"""How any route that is not open to all may refuse whoever asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ async def authenticate(request: Request) -> Caller:
     """
     Raises:
         NotAuthenticated: no key is named, or none that is known.
+        CrossSite, HostRefused: a page of the web asks by a browser that is inside.
         RedisUnavailable: nobody knows the keys.
     """
     caller = await _authenticated(request)
@@ -52,7 +55,10 @@ def caller_of(request: Request) -> Caller:
 
 async def _authenticated(request: Request) -> Caller:
     services = services_of(request)
-    if not services.settings.needs_keys:
+    needs_keys = services.settings.needs_keys
+    require_own_page(request.method, request.headers, needs_keys=needs_keys)
+    if not needs_keys:
+        require_own_host(request.headers, services.settings)
         return NOBODY
     candidates = read_authorization(request.headers.get("Authorization", ""))
     if not candidates:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import get_args
 
 import redis
 from redis.client import Pipeline
@@ -28,27 +27,30 @@ from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState
 from contract.keys import KeyLimits
 from contract.quotas import NO_QUOTAS, Quotas
-from contract.request import GenerateRequest, JobRequest, Priority
+from contract.request import PRIORITIES, GenerateRequest, JobRequest
 from contract.resolution import resolve
 from contract.webhooks import aside
 from contract.workers import ModelCard
-
-PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # highest first
 
 LOST = (redis.ConnectionError, redis.TimeoutError)
 ATTEMPTS = 5
 """How often a job with a key is put into the queue where the answer is lost."""
 
 
-def admit(asked: GenerateRequest, census: Census, settings: AppSettings) -> JobRequest:
-    """The request with every default filled in, once it is clear that the model can do it.
+def admit(
+    asked: GenerateRequest, census: Census, settings: AppSettings, limits: KeyLimits
+) -> JobRequest:
+    """The request with every default filled in, as far as the caller's key may have it, once it is
+    clear that the model can do it and the key may ask for it.
 
     Raises:
         RequestError: names the field at fault, and what would do.
         NoModel: nobody has announced a model yet.
     """
     model = model_card(asked.model, census, settings.default_model)
-    return resolve(asked, model, metadata=settings.metadata)
+    request = resolve(asked, model, metadata=settings.metadata, limits=limits)
+    _require_within(limits, request)
+    return request
 
 
 def model_card(asked: str | None, census: Census, preferred: str | None) -> ModelCard:
@@ -98,7 +100,7 @@ async def recall(backend: Backend, ticket: Ticket) -> Accepted | None:
     return Accepted(record, is_replay=True)
 
 
-def require_within(limits: KeyLimits, request: JobRequest) -> None:
+def _require_within(limits: KeyLimits, request: JobRequest) -> None:
     """
     Raises:
         BeyondKey: names the field with which the request asks for more than its key may.

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from app.access import authenticate
+from app.access import REFUSALS, authenticate
 from app.backend import Backend
 from app.body_limit import BodyLimit
 from app.census import RecentCensus
@@ -29,12 +29,22 @@ from app.open_files import make_room
 from app.page.site import Site
 from app.problems import handle_problems
 from app.responses import only_problem_media, problems
-from app.routes import events, generate, health, jobs, metrics, models, page, pictures, retries
+from app.routes import (
+    docs,
+    events,
+    generate,
+    health,
+    jobs,
+    metrics,
+    models,
+    page,
+    pictures,
+    retries,
+)
 from app.security import SecuredApp
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
-from contract import errors
 from contract.errors import BadSetting
 from contract.pictures.opening import open_store
 
@@ -68,6 +78,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = SecuredApp(
         title="darkroom",
         description=DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
         redirect_slashes=False,  # it would lead to whatever host the header Host names
@@ -81,9 +92,9 @@ def create_app(settings: AppSettings) -> FastAPI:
         app.include_router(
             router,
             dependencies=_guards(settings),
-            responses=problems(errors.NotAuthenticated),
+            responses=problems(*REFUSALS),
         )
-    for noun in (health, metrics, page):  # open to all
+    for noun in (health, metrics, page, docs):  # open to all
         app.include_router(noun.router)
     add_openai(app, _guards(settings))
     handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))

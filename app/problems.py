@@ -30,6 +30,8 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.RangeNotSatisfiable.code: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.NotAuthenticated.code: HTTPStatus.UNAUTHORIZED,
     errors.BeyondKey.code: HTTPStatus.FORBIDDEN,
+    errors.CrossSite.code: HTTPStatus.FORBIDDEN,
+    errors.HostRefused.code: HTTPStatus.MISDIRECTED_REQUEST,
     errors.LinkRefused.code: HTTPStatus.FORBIDDEN,
     errors.JobNotFound.code: HTTPStatus.NOT_FOUND,
     errors.JobExpired.code: HTTPStatus.GONE,

@@ -19,6 +19,9 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.RangeNotSatisfiable: "The picture has 4601 bytes.",
     errors.NotAuthenticated: "Send an API key: `Authorization: Bearer KEY`.",
     errors.BeyondKey: "steps may be at most 50 with this key.",
+    errors.CrossSite: "Pages of other sites may not ask for this.",
+    errors.HostRefused: "Where no keys are needed, this service is asked by its address, or by a "
+    "name in DARKROOM_ALLOWED_HOSTS.",
     errors.LinkRefused: "The link has expired.",
     errors.JobNotFound: "There is no job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518.",
     errors.JobExpired: "Job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 is no longer kept.",
@@ -52,6 +55,7 @@ FIELDS: Mapping[type[DarkroomError], str] = {
     errors.IdempotencyKeyReused: "Idempotency-Key",
     errors.RangeNotSatisfiable: "Range",
     errors.BeyondKey: "steps",
+    errors.HostRefused: "Host",
 }
 
 Responses = dict[int | str, dict[str, Any]]

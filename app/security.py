@@ -13,35 +13,25 @@ HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
-)
-"""FastAPI's page of the API comes from these hosts, and begins with a script in itself."""
-
 
 class SecurityHeaders:
     """ASGI middleware: what an answer says itself holds."""
 
-    def __init__(self, app: ASGIApp, docs_url: str | None, hsts_s: int):
+    def __init__(self, app: ASGIApp, hsts_s: int):
         self._app = app
-        self._docs_url = docs_url
-        self._common = dict(HEADERS)
+        self._added = dict(HEADERS)
         if hsts_s:
-            self._common["Strict-Transport-Security"] = f"max-age={hsts_s}"
-        self._docs = self._common | {"Content-Security-Policy": DOCS_POLICY}
+            self._added["Strict-Transport-Security"] = f"max-age={hsts_s}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        added = self._docs if scope["path"] == self._docs_url else self._common
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in added.items():
+                for name, value in self._added.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -55,4 +45,4 @@ class SecuredApp(FastAPI):
     hsts_s = 0  # seconds
 
     def build_middleware_stack(self) -> ASGIApp:
-        return SecurityHeaders(super().build_middleware_stack(), self.docs_url, self.hsts_s)
+        return SecurityHeaders(super().build_middleware_stack(), self.hsts_s)

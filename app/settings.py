@@ -24,6 +24,16 @@ class AppSettings(WebhookSettings):
             "start until this is set."
         ),
     ] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(words),
+        Field(
+            description="Names by which an API without keys may be asked, such as "
+            "`darkroom.example.com, *.lan`, beside its addresses, names without a dot, and those "
+            "in `DARKROOM_HOST` and `DARKROOM_PUBLIC_URL`."
+        ),
+    ] = ()
     max_connections: Annotated[
         int,
         Field(

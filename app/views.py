@@ -33,7 +33,11 @@ REQUEST_EXAMPLE: dict[str, Any] = {
     "quality": None,
     "metadata": True,
 }
-RESOLVED_EXAMPLE = REQUEST_EXAMPLE | {"resized_width": None, "resized_height": None}
+RESOLVED_EXAMPLE = REQUEST_EXAMPLE | {
+    "resized_width": None,
+    "resized_height": None,
+    "fitted": [],
+}
 ID_EXAMPLE = "01a20cbb-88bd-7a27-b2ae-4323d6ddb518"
 DIGEST_EXAMPLE = "48f631c471e5a5bad3f7cab3446495be38b3b5fae490fdf1b12af534c5ce12eb"
 QUEUED_EXAMPLE: dict[str, Any] = {

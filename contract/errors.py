@@ -12,6 +12,8 @@ DarkroomError
 │   ├── RangeNotSatisfiable   range_not_satisfiable
 │   ├── NotAuthenticated      not_authenticated
 │   ├── BeyondKey             beyond_key
+│   ├── CrossSite             cross_site
+│   ├── HostRefused           host_refused
 │   └── LinkRefused           link_refused
 ├── JobError                  the job or picture asked for is not there, or not in that state
 │   ├── JobNotFound           job_not_found
@@ -131,6 +133,16 @@ class NotAuthenticated(RequestError):
 class BeyondKey(RequestError):
     code = "beyond_key"
     title = "The API key does not allow this"
+
+
+class CrossSite(RequestError):
+    code = "cross_site"
+    title = "A page of another site asks"
+
+
+class HostRefused(RequestError):
+    code = "host_refused"
+    title = "The service is not asked by this name"
 
 
 class LinkRefused(RequestError):

@@ -51,6 +51,9 @@ class KeyLimits(BaseModel):
     priority: Annotated[Priority, Field(description="Highest priority.")] = "normal"
 
 
+NO_LIMITS = KeyLimits(priority="high")
+
+
 class ApiKey(BaseModel):
     model_config = ConfigDict(frozen=True)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -56,6 +56,12 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _not_empty(text: str) -> str:
+    if not text:
+        raise PydanticCustomError("empty", "Must say what to draw; there is no default")
+    return text
+
+
 def _known_sampler(name: str) -> str:
     if name not in SAMPLERS:
         raise PydanticCustomError(
@@ -72,6 +78,8 @@ Text = Annotated[
 Side = Annotated[int, Field(ge=8, le=8192, multiple_of=8)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Priority = Literal["high", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)  # highest first
+Fitted = Literal["steps", "size", "drawn", "priority"]
 ModelId = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
@@ -86,7 +94,12 @@ class _Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     prompt: Annotated[
-        Text, Field(min_length=1, description="What to draw. CLIP reads its first tokens only.")
+        Text,
+        AfterValidator(_not_empty),
+        Field(
+            json_schema_extra={"minLength": 1},
+            description="What to draw. CLIP reads its first tokens only.",
+        ),
     ]
     negative_prompt: Annotated[Text, Field(description="What to steer away from.")] = ""
     guidance: Annotated[
@@ -144,7 +157,8 @@ class GenerateRequest(_Asked):
         Literal["refuse", "fit"],
         Field(
             description="Of a size that the model cannot draw: `fit` draws the nearest that it can "
-            f"and resizes the picture, to at most {MOST_RESIZED} pixels a side."
+            f"and resizes the picture, to at most {MOST_RESIZED} pixels a side; and so of one that "
+            "the key may not have."
         ),
     ] = "refuse"
     metadata: Annotated[
@@ -206,6 +220,10 @@ class JobRequest(_Asked):
         Side | None, Field(description="Pixels, where the finished picture is resized.")
     ] = None
     metadata: Annotated[bool, Field(description="Whether the pictures carry this.")] = True
+    fitted: Annotated[
+        tuple[Fitted, ...],
+        Field(strict=False, description="What is less because of the key than it would have been."),
+    ] = ()
 
     @property
     def is_resized(self) -> bool:
@@ -223,17 +241,25 @@ class JobRequest(_Asked):
     @property
     def warnings(self) -> list[str]:
         """What the caller should know before the job has begun."""
-        if not self.is_resized:
-            return []
         drawn = Size(self.width, self.height)
-        return [
-            f"Model {self.model} cannot draw {self.final_size}: the picture is drawn at {drawn} "
-            "and resized."
-        ]
+        told: Mapping[Fitted, str] = {
+            "steps": f"steps is {self.steps}, the most that this key may have; the default is "
+            "more.",
+            "priority": f"priority is {self.priority}, the highest that this key may have.",
+            "size": f"The size is {drawn}, as much as this key may have; the model's own is "
+            "larger.",
+        }
+        found = [told[each] for each in self.fitted if each in told]
+        if self.is_resized:
+            who = "This key" if "drawn" in self.fitted else f"Model {self.model}"
+            found.append(
+                f"{who} cannot draw {self.final_size}: the picture is drawn at {drawn} and resized."
+            )
+        return found
 
     def asked(self, seed: int | None) -> GenerateRequest:
         """The request that would lead to this one again, but for its seed."""
-        left = self.model_dump(exclude={"seed", "width", "height", *_RESIZED})
+        left = self.model_dump(exclude={"seed", "width", "height", "fitted", *_RESIZED})
         width, height = self.final_size
         policy: Literal["refuse", "fit"] = "fit" if self.is_resized else "refuse"
         return GenerateRequest(**left, seed=seed, width=width, height=height, size_policy=policy)

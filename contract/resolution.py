@@ -9,6 +9,8 @@ from contract.errors import (
     UnsupportedSize,
     UnsupportedSteps,
 )
+from contract.fitting import fit_defaults, within_key
+from contract.keys import NO_LIMITS, KeyLimits
 from contract.request import (
     ASIDES,
     DEFAULT_QUALITY,
@@ -23,11 +25,18 @@ from contract.workers import ModelCard
 _RESOLVED = {"model", "seed", "width", "height", "size_policy", "quality", "metadata", *ASIDES}
 
 
-def resolve(request: GenerateRequest, model: ModelCard, *, metadata: bool = True) -> JobRequest:
+def resolve(
+    request: GenerateRequest,
+    model: ModelCard,
+    *,
+    metadata: bool = True,
+    limits: KeyLimits = NO_LIMITS,
+) -> JobRequest:
     """The request with nothing left open, for a model that can do it.
 
     Args:
         metadata: whether pictures carry their parameters, where the request does not say.
+        limits: the defaults, and what is to be fitted, are lowered to these.
 
     Raises:
         InvalidRequest: it names a quality for a format that has none.
@@ -35,8 +44,11 @@ def resolve(request: GenerateRequest, model: ModelCard, *, metadata: bool = True
         UnsupportedSteps: the sampler takes fewer steps on this model.
         UnsupportedSize: the model does not draw this size.
     """
+    request, fitted = fit_defaults(request, model, limits)
     _check_sampler(request, model)
-    drawn, final = _sizes(request, model)
+    drawn, final = _sizes(request, model, within_key(model, limits))
+    if drawn != final and all(can_draw(model, side) for side in final):
+        fitted += ("drawn",)
     return JobRequest(
         **request.model_dump(exclude=_RESOLVED),
         model=model.id,
@@ -47,6 +59,7 @@ def resolve(request: GenerateRequest, model: ModelCard, *, metadata: bool = True
         resized_height=final.height if final != drawn else None,
         quality=_quality(request),
         metadata=metadata if request.metadata is None else request.metadata,
+        fitted=fitted,
     )
 
 
@@ -80,16 +93,20 @@ def _check_sampler(request: GenerateRequest, model: ModelCard) -> None:
         )
 
 
-def _sizes(request: GenerateRequest, model: ModelCard) -> tuple[Size, Size]:
-    """What is drawn, and what becomes of it."""
+def _sizes(request: GenerateRequest, model: ModelCard, allowed: ModelCard) -> tuple[Size, Size]:
+    """What is drawn, and what becomes of it.
+
+    Args:
+        allowed: the model as the caller's key may use it, for what is to be fitted.
+    """
     final = Size(request.width or model.width, request.height or model.height)
     if request.size_policy == "refuse":
         _require_drawable(final, model)
         return final, final
-    if all(can_draw(model, side) for side in final):
+    if all(can_draw(allowed, side) for side in final):
         return final, final
     _require_resizable(final)
-    return nearest_size(final, model), final
+    return nearest_size(final, allowed), final
 
 
 def _require_drawable(size: Size, model: ModelCard) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from contract.request import GenerateRequest
 from darkroom.client.jobs import JobState
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ def add_client_commands(commands: Any) -> None:
     """Adds them to the subparsers of the `darkroom` command."""
     generate = _command(commands, "generate", "make a picture from a prompt; Ctrl-C cancels it")
     generate.add_argument("prompt", help='what to draw, such as "red apple"')
+    properties = GenerateRequest.model_json_schema()["properties"]
     for name, kind in REQUEST_FIELDS.items():
         if name != "prompt":
-            generate.add_argument(f"--{name.replace('_', '-')}", type=kind)
+            option = f"--{name.replace('_', '-')}"
+            generate.add_argument(option, type=kind, help=_described(properties[name]))
     generate.add_argument(
         "-o",
         "--output",
@@ -65,6 +68,21 @@ def add_client_commands(commands: Any) -> None:
     status = _command(commands, "status", "a service and its workers, or one job")
     status.add_argument("job", nargs="?", help="the id of a job (default: the service itself)")
     status.set_defaults(command=_status)
+
+
+def _described(schema: Mapping[str, Any]) -> str:
+    """What the contract says of a field, as an option's help."""
+    kind = schema.get("anyOf", [schema])[0]  # the other one is null
+    told = [schema["description"]] if "description" in schema else []
+    if "enum" in kind:
+        told.append(f"One of {', '.join(kind['enum'])}.")
+    if "minimum" in kind:
+        told.append(f"From {kind['minimum']} to {kind['maximum']}.")
+    if "multipleOf" in kind:
+        told.append(f"A multiple of {kind['multipleOf']}.")
+    if schema.get("default") not in (None, ""):
+        told.append(f"Default: {schema['default']}.")
+    return " ".join(told).replace("%", "%%")
 
 
 def _command(commands: Any, name: str, does: str) -> argparse.ArgumentParser:

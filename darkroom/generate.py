@@ -11,15 +11,12 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from contract.errors import InvalidRequest
-from contract.request import Format, GenerateRequest
+from contract.request import GenerateRequest
 from darkroom.asked_service import BRIEF, AskedService
 from darkroom.client import files
 from darkroom.client.errors import CannotSave, ClientError, Unreachable, WrongState
 from darkroom.client.events import JobEvent, Progressed, Queued, Requeued
 from darkroom.client.jobs import Job
-
-FORMATS: Mapping[str, Format] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-"""A file's name says what is in it."""
 
 Tell = Callable[[str, int], None]
 """Told what is being done, and how many steps of it are."""
@@ -71,14 +68,14 @@ def generate(
     _report(files.save(output, made.contents), made, as_json)
 
 
-def _format(output: Path) -> Format:
+def _format(output: Path) -> files.Format:
     """
     Raises:
         CannotSave: the file's name fits no picture.
     """
-    found = FORMATS.get(output.suffix.lower())
+    found = files.FORMATS.get(output.suffix.lower())
     if found is None:
-        raise CannotSave(f"{output}: the file's name must end in one of {' '.join(FORMATS)}.")
+        raise CannotSave(f"{output}: the file's name must end in one of {' '.join(files.FORMATS)}.")
     return found
 
 

@@ -1,6 +1,5 @@
 """The page at `/` and its files, made once: they follow from the settings and the contract."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +8,14 @@ from typing import Self
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.page.api_page import api_page_files
+from app.page.file import File, digest
 from app.settings import AppSettings
 from contract.request import MOST_SEED, GenerateRequest
 from contract.sampler_names import KARRAS, WEB_UI_NAMES
 from contract.samplers import DEFAULT_SAMPLER
 
 FOLDER = Path(__file__).parent
-MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
-    {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-)
 CLASSIC = "theme.js"  # a script that runs before the page is drawn; all others are modules
 PREVIEWS = 8
 """How many times the page asks to see each picture while it develops."""
@@ -46,36 +44,21 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    content: bytes
-    media_type: str
-
-    @property
-    def etag(self) -> str:
-        return f'"{_digest(self.content)}"'
-
-
-@dataclass(frozen=True, slots=True)
 class Site:
     page: File
     files: Mapping[str, File]  # by name
     version: str
     """Changes with every file, and stands in their paths: so they may be kept for good."""
 
+    api_page: Mapping[str, File]  # by name
+
     @classmethod
     def of(cls, settings: AppSettings) -> Self:
-        files = {
-            path.name: File(path.read_bytes(), MEDIA_TYPES[path.suffix])
-            for path in sorted((FOLDER / "static").iterdir())
-        }
-        version = _digest(b"".join(file.content for file in files.values()))
+        files = {path.name: File.read(path) for path in sorted((FOLDER / "static").iterdir())}
+        version = digest(b"".join(file.content for file in files.values()))
         modules = [name for name in files if name.endswith(".js") and name != CLASSIC]
         page = File(_render(settings, version, modules).encode(), "text/html")
-        return cls(page, MappingProxyType(files), version)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+        return cls(page, MappingProxyType(files), version, api_page_files())
 
 
 def _render(settings: AppSettings, version: str, modules: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Request, Response
 
 from app.accept import media_ranges, preferred
 from app.access import Caller, caller_of
-from app.admission import Accepted, accept, admit, recall, require_within, terms_for
+from app.admission import Accepted, accept, admit, recall, terms_for
 from app.callbacks import require_callable
 from app.estimates import job_view, poll_again_s
 from app.keys import read_key
@@ -226,8 +226,7 @@ async def _admitted(
     """What is to be done, on which terms, and the fingerprint of the model that does it."""
     require_callable(asked, services.settings)
     census = await services.census.get()
-    request = admit(asked, census, services.settings)
-    require_within(caller.limits, request)
+    request = admit(asked, census, services.settings, caller.limits)
     terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
     return request, terms, census.models[request.model].fingerprint
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from app.access import Asker, caller_of
 from app.cursors import read_cursor, write_cursor
 from app.estimates import job_view, poll_again_s
+from app.known_query import known_query
 from app.lookup import find_job
 from app.quick_route import QuickRoute
 from app.responses import problems, success
@@ -47,6 +48,7 @@ NOT_WRITTEN = (errors.RedisUnavailable, errors.QueueFull)
 @router.get(
     "",
     response_model=JobsView,
+    dependencies=[Depends(known_query)],
     responses=success(200, "A page of them.", JOBS_EXAMPLE, JOB_TYPE)
     | problems(errors.InvalidRequest, errors.RedisUnavailable),
     summary="The jobs that are kept, newest first",

@@ -1,9 +1,10 @@
 """GET /models: what can be asked of which model."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from redis import Redis
 
 from app.census import Census, take_census
+from app.known_query import known_query
 from app.responses import problems, success
 from app.services import Served
 from app.views import MODELS_EXAMPLE, ModelsView, ModelView
@@ -15,8 +16,9 @@ router = APIRouter()
 @router.get(
     "/models",
     response_model=ModelsView,
+    dependencies=[Depends(known_query)],
     responses=success(200, "The models known.", MODELS_EXAMPLE, "application/json")
-    | problems(errors.RedisUnavailable),
+    | problems(errors.InvalidRequest, errors.RedisUnavailable),
     summary="Models, their sizes, and what each sampler can do on them",
 )
 async def get_models(services: Served) -> ModelsView:

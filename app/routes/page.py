@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 from starlette.exceptions import HTTPException
 
 from app.conditions import has_already
-from app.page.site import File
+from app.page.file import File
 from app.services import Served
 
 router = APIRouter(include_in_schema=False)
@@ -29,7 +29,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
 a prompt."""
 
 HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -43,7 +42,7 @@ IfNoneMatch = Annotated[str | None, Header()]
 @router.get("/")
 async def get_page(services: Served, if_none_match: IfNoneMatch = None) -> Response:
     """Open to all: where keys are needed, the page asks for one."""
-    return _answer(services.site.page, ASK_AGAIN, if_none_match)
+    return file_response(services.site.page, ASK_AGAIN, if_none_match)
 
 
 @router.get("/assets/{version}/{name}")
@@ -57,11 +56,17 @@ async def get_asset(
     if file is None:
         raise HTTPException(404)
     cache = FOR_GOOD if version == site.version else ASK_AGAIN
-    return _answer(file, cache, if_none_match)
+    return file_response(file, cache, if_none_match)
 
 
-def _answer(file: File, cache: str, if_none_match: str | None) -> Response:
-    headers = HEADERS | {"Cache-Control": cache, "ETag": file.etag}
+def file_response(
+    file: File, cache: str, if_none_match: str | None, policy: str = CONTENT_SECURITY_POLICY
+) -> Response:
+    headers = HEADERS | {
+        "Content-Security-Policy": policy,
+        "Cache-Control": cache,
+        "ETag": file.etag,
+    }
     if has_already(if_none_match, file.etag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

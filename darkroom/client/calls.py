@@ -18,6 +18,11 @@ _TEMPORARY = frozenset({408, 429, 502, 503, 504})
 _KEY = re.compile(r"[\x21-\x7e]+")
 _URL = re.compile(r"https?://[^/?#\s]+[^?#\s]*", re.IGNORECASE)
 
+NO_ROUTE = (
+    "There is nothing at this path. The URL of a client is where the service itself is, such as "
+    "http://127.0.0.1:8000, without /v1 or another path of its routes."
+)
+
 Parameters = Sequence[tuple[str, str]]
 
 
@@ -70,7 +75,15 @@ class Reply:
             problem = from_json(self.content)
         except ValueError:
             problem = None
+        if self.status == 404 and _is_of_no_route(problem):
+            problem = {"code": "not_found", "detail": NO_ROUTE}
         return Refused.of(self.status, problem, self.retry_after_s)
+
+
+def _is_of_no_route(problem: object) -> bool:
+    """Whether a 404 is of the path alone, and not of what was asked for by it."""
+    code = problem.get("code") if isinstance(problem, Mapping) else None
+    return code in (None, "not_found")
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ _KINDS: Mapping[int, type[Refused]] = {
     408: Unavailable,
     409: WrongState,
     410: NotThere,
+    421: NotAllowed,
     429: Unavailable,
     502: Unavailable,
     503: Unavailable,

@@ -30,6 +30,7 @@ class JobRequest(Answer):
     previews: int
     priority: Literal["high", "normal", "low"]
     model: str
+    fitted: tuple[str, ...] = ()  # what is less because of the key
 
 
 class Progress(Answer):

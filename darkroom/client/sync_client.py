@@ -157,7 +157,7 @@ class Client:
         `output-0`, `output-1` and so on. Waits for them where they are not there yet.
 
         Raises:
-            CannotSave: they cannot be written there.
+            CannotSave: they cannot be written there, or are not what the file's name says.
         """
         files.require_writable([Path(output)])
         return files.save(Path(output), self.pictures(job))

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
 PAGE = {"/", "/assets/{version}/{name}"}
-OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
+OPEN = HEALTH | PAGE | {"/openapi.json", "/docs", "/docs/{name}"}
 SIGNED = "/v1/images/{job_id}/{n}"
 """Its signature stands for a key."""
 
@@ -83,7 +83,8 @@ def test_the_routes_are_found() -> None:
 async def test_every_route_wants_a_key_but_those_of_health_and_the_page(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    url = path.replace("{job_id}", new_job_id()).replace("{name}", "main.js")
+    file = "start.js" if path.startswith("/docs") else "main.js"
+    url = path.replace("{job_id}", new_job_id()).replace("{name}", file)
     url = url.replace("{n}", "0")
     answer = await client.request(method, url)
     if path in OPEN:
@@ -368,6 +369,20 @@ async def test_what_a_key_just_may_is_accepted(
     made = key(connection, max_side=128, max_steps=20, priority="high")
     answer = await post(client, made, width=128, height=128, steps=20, priority="high")
     assert answer.status_code == 202
+
+
+async def test_a_plain_request_does_for_any_key_and_says_what_is_less(
+    client: httpx.AsyncClient, connection: Redis, model: str
+) -> None:
+    made = key(connection, max_side=48, max_steps=20, priority="low")
+    body, headers = {"prompt": "a"}, bearer(made) | {"Idempotency-Key": "one"}
+    answer = await client.post("/generate", json=body, headers=headers)
+    request = answer.json()["request"]
+    assert (answer.status_code, request["steps"], request["priority"]) == (202, 20, "low")
+    assert (request["width"], request["height"]) == (48, 48)
+    assert len(answer.json()["warnings"]) == 3
+    again = await client.post("/generate", json=body, headers=headers)
+    assert again.json()["id"] == answer.json()["id"]
 
 
 async def test_limits_are_told_and_held(

@@ -54,6 +54,7 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
         "format": "png",
         "quality": None,
         "metadata": True,
+        "fitted": [],
     }
     held = take(jobs, "gpu-1")
     assert held is not None

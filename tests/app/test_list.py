@@ -87,3 +87,17 @@ async def test_a_wrong_question_is_refused_by_name(
     problem = response.json()
     assert (response.status_code, problem["code"]) == (422, "invalid_request")
     assert problem["field"].partition(".")[0] == field
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/models"])
+async def test_a_parameter_that_a_list_does_not_have_is_refused(
+    client: httpx.AsyncClient, model: str, path: str
+) -> None:
+    answer = await client.get(path, params={"stat": "queued"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["field"]) == (
+        422,
+        "invalid_request",
+        "stat",
+    )
+    assert ("created_after" in problem["detail"]) == (path == "/jobs")

@@ -8,7 +8,7 @@ from tests.contract.samples import FINGERPRINT, job_request, model_card
 
 def test_every_field_is_known_to_make_the_picture_or_not() -> None:
     """What is left out is neither told by a picture nor keeps two requests from being equal."""
-    assert set(JobRequest.model_fields) == PICTURE_FIELDS | {"previews", "priority"}
+    assert set(JobRequest.model_fields) == PICTURE_FIELDS | {"previews", "priority", "fitted"}
 
 
 def test_the_text_is_the_web_uis() -> None:

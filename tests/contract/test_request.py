@@ -99,3 +99,11 @@ def test_a_request_survives_json() -> None:
     request = GenerateRequest(prompt="ein grüner Kreis 🎨", guidance=3, seed=1)
     again = GenerateRequest.model_validate(json.loads(request.model_dump_json()))
     assert again == request
+
+
+@pytest.mark.parametrize("prompt", ["", "  \n"])
+def test_an_empty_prompt_is_refused_in_a_sentence(prompt: str) -> None:
+    with pytest.raises(ValidationError, match="Must say what to draw") as caught:
+        GenerateRequest(prompt=prompt)
+    assert caught.value.errors()[0]["loc"] == ("prompt",)
+    assert GenerateRequest.model_json_schema()["properties"]["prompt"]["minLength"] == 1

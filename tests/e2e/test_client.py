@@ -26,6 +26,6 @@ def test_the_examples_do_what_they_say(
     said = capsys.readouterr().out
     for sentence in ("step ", "succeeded after ", "starter 128 128", "['e2e']", "('steps', "):
         assert sentence in said
-    assert {path.name for path in tmp_path.iterdir()} >= {"apple.png", "rocket.webp"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"apple.png", "rocket.png"}
     with Image.open(tmp_path / "preview-0-1.webp") as preview:
         assert preview.format == "WEBP"

@@ -15,13 +15,15 @@ from app.compat.a1111.options import read_options
 from app.compat.a1111.request import Txt2Img, wanted
 from app.compat.a1111.views import Txt2ImgView
 from app.compat.hangups import cancel, end_of
+from app.keys import read_key
 from app.problems import JobFailed
 from app.quotas import quota_headers
-from app.routes.generate import make_job, manner_of
+from app.routes.generate import REPLAYED, Manner, make_job, manner_of
 from app.routes.pictures import picture_content
 from app.services import Served, Services
 from contract.desks import chosen_model, put_away, take_on
 from contract.errors import ServiceError, WaitInterrupted
+from contract.idempotency import Ticket
 from contract.job import JobRecord
 
 router = APIRouter()
@@ -39,14 +41,16 @@ async def txt2img(
     caller: Asker,
     desk: Desk,
 ) -> Response:
-    """A job that is interrupted is answered without pictures."""
-    accepted = await _accept(services, caller, desk, asked, is_fresh=manner_of(request).wants_fresh)
+    """A job that is interrupted is answered without pictures. One whose client hangs up is
+    cancelled, unless it sent an `Idempotency-Key`: with that it comes back for it."""
+    manner = manner_of(request)
+    accepted = await _accept(services, caller, desk, asked, manner)
     record = accepted.record
     with suppress(ServiceError):  # it is accepted, whether or not it can be asked for
         await services.backend.call(take_on, desk, record.id, asked.force_task_id)
     try:
         ended = await end_of(services, caller, request, record)
-        if ended is None:
+        if ended is None and not manner.idempotency_key:
             await cancel(services, record.id)
     finally:
         with suppress(ServiceError):
@@ -54,18 +58,22 @@ async def txt2img(
     if ended is None:
         return Response(status_code=CLIENT_CLOSED)
     headers = {JOB_HEADER: record.id} | quota_headers(accepted.quotas)
+    if accepted.is_replay:
+        headers[REPLAYED] = "true"
     return await _reply(services, asked, ended, headers)
 
 
 async def _accept(
-    services: Services, caller: Caller, desk: str, asked: Txt2Img, *, is_fresh: bool
+    services: Services, caller: Caller, desk: str, asked: Txt2Img, manner: Manner
 ) -> Accepted:
     census = await services.census.get()
     model = read_options(asked.override_settings, census, services.settings)
     if model is None:
         model = await services.backend.call(chosen_model, desk)
-    native = wanted(asked, model, caller.limits.priority)
-    return await make_job(services, caller, native, None, is_fresh=is_fresh)
+    native = wanted(asked, model)
+    keys = manner.idempotency_key
+    ticket = Ticket.of(read_key(keys), native, caller.owner) if keys else None
+    return await make_job(services, caller, native, ticket, is_fresh=manner.wants_fresh)
 
 
 async def _reply(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.compat.a1111.envelope import THEIR_FIELDS
 from app.problems import printable
 from contract.errors import InvalidRequest, UnsupportedSampler
-from contract.request import MOST_IMAGES, GenerateRequest, Priority
+from contract.request import MOST_IMAGES, GenerateRequest
 from contract.sampler_names import SCHEDULES, WEB_UI_NAMES, sampler_named
 from contract.samplers import DEFAULT_SAMPLER
 
@@ -100,13 +100,12 @@ class Txt2Img(BaseModel):
         return self.model_dump(mode="json", exclude={"alwayson_scripts"})
 
 
-def wanted(asked: Txt2Img, model: str | None, most_urgent: Priority) -> GenerateRequest:
+def wanted(asked: Txt2Img, model: str | None) -> GenerateRequest:
     """The request in our words. A size that the model cannot draw is drawn at the nearest that it
     can, and resized.
 
     Args:
         model: its id; None where nobody chose one.
-        most_urgent: the highest priority that the caller may have, as they cannot say one.
 
     Raises:
         InvalidRequest: it asks for what is not done here, or for too many pictures.
@@ -131,7 +130,6 @@ def wanted(asked: Txt2Img, model: str | None, most_urgent: Priority) -> Generate
         "size_policy": "fit",
         "model": model,
         "previews": PREVIEWS,
-        "priority": _priority(most_urgent),
     }
     return _valid({name: value for name, value in said.items() if value is not None})
 
@@ -146,10 +144,6 @@ def _valid(fields: Mapping[str, Any]) -> GenerateRequest:
             ours = str(next(iter(fault["loc"]), ""))
             fault["loc"] = ("body", THEIR_FIELDS.get(ours, ours)) if ours else ("body",)
         raise RequestValidationError(faults) from error
-
-
-def _priority(most_urgent: Priority) -> Priority:
-    return "low" if most_urgent == "low" else "normal"
 
 
 def _side(side: int | None) -> int | None:

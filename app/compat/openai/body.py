@@ -173,10 +173,10 @@ class ImagesBody(BaseModel):
 
     @property
     def _encoder_quality(self) -> int | None:
-        """Ours begins at 1. That of a png is refused where all fields are judged."""
-        if self.output_compression is not None:
-            return max(1, self.output_compression)
-        return BEST if self.output_format in ("webp", "jpeg") else None
+        """Ours begins at 1. Any but the best of a png is refused where all fields are judged."""
+        if self.output_format in ("webp", "jpeg"):
+            return max(1, BEST if self.output_compression is None else self.output_compression)
+        return self.output_compression if self.output_compression != BEST else None
 
 
 @contextmanager

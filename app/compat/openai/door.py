@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from app.access import REFUSALS
 from app.compat.openai import images, links, models
 from app.compat.openai.errors import shown_errors
-from contract import errors
 
 
 def add_openai(app: FastAPI, guards: list[Any]) -> None:
@@ -15,7 +15,5 @@ def add_openai(app: FastAPI, guards: list[Any]) -> None:
         guards: what every route needs that is not open to all.
     """
     for noun in (images, models):
-        app.include_router(
-            noun.router, dependencies=guards, responses=shown_errors(errors.NotAuthenticated)
-        )
+        app.include_router(noun.router, dependencies=guards, responses=shown_errors(*REFUSALS))
     app.include_router(links.router)  # the signature is the key

@@ -1,6 +1,14 @@
 // A picture's request as something to run elsewhere. The key is named and never written out.
 
-const ASIDE = ["images", "resized_width", "resized_height", "previews", "priority", "quality"];
+const ASIDE = [
+  "images",
+  "resized_width",
+  "resized_height",
+  "previews",
+  "priority",
+  "quality",
+  "fitted",
+];
 
 /** What makes this very picture again, by itself. */
 export function requestFor(job, image) {

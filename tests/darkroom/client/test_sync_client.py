@@ -52,6 +52,17 @@ def test_a_place_to_save_that_cannot_be_is_told_before_the_wait(
         client.save(client.generate("a"), tmp_path / "missing" / "a.png")
 
 
+def test_no_picture_is_saved_under_the_name_of_another_format(
+    client: Client, jobs: Queue, tmp_path: Path
+) -> None:
+    job = client.generate("a")
+    develop(jobs)
+    with pytest.raises(darkroom.CannotSave, match=r"x\.JPG: the picture is a png.*format='jpeg'"):
+        client.save(job, tmp_path / "x.JPG")
+    assert list(tmp_path.iterdir()) == []
+    assert client.save(job, tmp_path / "x") == [tmp_path / "x"]
+
+
 def test_what_is_refused_names_the_field(client: Client, jobs: Queue) -> None:
     with pytest.raises(darkroom.InvalidRequest) as refusal:
         client.generate("a", steps=999, guidance=99.0)
@@ -238,7 +249,8 @@ def test_a_service_that_stays_away_is_one_sentence(line: Address, api: Api) -> N
 
 
 def test_what_is_no_darkroom_is_told(api: Api, client: Client) -> None:
-    with Client(f"{api.url}/docs") as lost, pytest.raises(darkroom.NotThere, match="not_found"):
-        lost.generate("a")
+    for path in ("/v1", "/nowhere"):
+        with Client(api.url + path) as lost, pytest.raises(darkroom.NotThere, match="without /v1"):
+            lost.generate("a")
     with pytest.raises(darkroom.NotThere, match="not_found"):
         list(client.events("../models"))

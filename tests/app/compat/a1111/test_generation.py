@@ -270,12 +270,12 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _send(url: str, prompt: str) -> socket.socket:
-    """A connection on which pictures were asked for."""
+def _send(url: str, prompt: str, more: str = "") -> socket.socket:
+    """A connection on which pictures were asked for, with more headers."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)))
     body = f'{{"prompt": "{prompt}"}}'
-    head = f"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    head = f"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{more}"
     connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{body}".encode())
     return connection
 
@@ -310,6 +310,29 @@ def test_who_waits_when_the_server_stops_is_told_and_the_job_goes_on(
     (job_id,) = jobs.get_job_ids()
     assert job_id in answer
     cancel(connection, job_id)  # it had not ended
+
+
+async def test_the_same_key_gets_the_same_job(client: httpx.AsyncClient, jobs: Queue) -> None:
+    sent = {"headers": {"Idempotency-Key": "one"}}
+    first = await ask(client, lambda: develop(jobs), sent)
+    again = await client.post("/sdapi/v1/txt2img", json={"prompt": "a red circle"}, **sent)
+    assert again.json()["images"] == first.json()["images"]
+    assert again.headers["x-darkroom-job"] == first.headers["x-darkroom-job"]
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await client.post("/sdapi/v1/txt2img", json={"prompt": "another"}, **sent)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+def test_with_a_key_a_job_outlives_its_client(url: str, connection: Redis, jobs: Queue) -> None:
+    key = "Idempotency-Key: one\r\n"
+    with _send(url, "mine", key):
+        until(lambda: jobs.count == 1)
+        (job_id,) = jobs.get_job_ids()
+    until(lambda: not connection.keys("darkroom:desk:*"))  # it has hung up
+    assert develop(jobs) is not None
+    body = {"prompt": "mine"}
+    answer = httpx.post(f"{url}/sdapi/v1/txt2img", json=body, headers={"Idempotency-Key": "one"})
+    assert (answer.status_code, answer.headers["x-darkroom-job"]) == (200, job_id)
 
 
 async def test_many_wait_at_once(client: httpx.AsyncClient, jobs: Queue) -> None:

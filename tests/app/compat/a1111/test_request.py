@@ -52,7 +52,7 @@ def test_whatever_is_sent_is_understood_or_refused(body: dict[str, Any]) -> None
     try:
         asked = Txt2Img.model_validate(body)
         model = read_options(asked.override_settings, CENSUS, AppSettings())
-        native = wanted(asked, model, "normal")
+        native = wanted(asked, model)
     except (ValidationError, RequestValidationError):
         return
     except RequestError as error:

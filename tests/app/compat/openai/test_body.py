@@ -139,6 +139,15 @@ def test_the_compression_is_the_quality_of_lossy_formats() -> None:
     assert asked(output_format="webp", output_compression=0).quality == 1
 
 
+def test_the_default_of_the_compression_may_be_said_of_a_png() -> None:
+    assert [
+        asked(output_format=each, output_compression=100).quality for each in ("png", None)
+    ] == [
+        None,
+        None,
+    ]
+
+
 def test_the_user_is_kept_as_a_tag_and_the_newer_name_wins() -> None:
     assert asked(user="u").tags == asked(user="v", safety_identifier="u").tags
     assert asked(user="u", tags={"a": "b"}).tags == {"a": "b", "safety_identifier": "u"}
