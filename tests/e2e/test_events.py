@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-STEPS, PREVIEWS = 20, 4
+STEPS, PREVIEWS = 120, 4  # so many that the reader is there before the end
 LIKE = 0.75  # correlation of the last preview with the picture
 Event = tuple[str, dict[str, Any]]
 
@@ -43,7 +43,7 @@ def test_a_picture_is_watched_while_it_develops(service: httpx.Client) -> None:
     assert steps == sorted(set(steps))
 
     shown = [data for name, data in told if name == "preview"]
-    assert [preview["step"] for preview in shown] == [4, 8, 12, 16]
+    assert [preview["step"] for preview in shown] == [24, 48, 72, 96]
     end = told[-1][1]
     picture = pixels(service.get(end["images"][0]["url"]).content)
     likeness = [
