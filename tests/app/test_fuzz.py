@@ -95,9 +95,11 @@ def developing(jobs: Queue) -> Iterator[None]:
 
     thread = Thread(target=work)
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.label)
@@ -113,6 +115,10 @@ def test_no_answer_is_outside_of_the_document(
     # A stream of what has not ended would not end either.
     ids = known["ended" if operation.path.endswith("/events") else "all"]
 
+    # On the routes of others' APIs null is as good as nothing.
+    lenient = operation.path.startswith("/v1/")
+    checks = [each for each in CHECKS if not (lenient and each is negative_data_rejection)]
+
     @settings(
         max_examples=max(1, cases),
         deadline=None,
@@ -124,7 +130,7 @@ def test_no_answer_is_outside_of_the_document(
     def answered_within(case: Case, data: st.DataObject) -> None:
         if "job_id" in case.path_parameters and data.draw(st.integers(0, 3)):
             case.path_parameters["job_id"] = data.draw(st.sampled_from(ids))
-        case.call_and_validate(base_url=url, session=session, timeout=LIMIT_S, checks=CHECKS)
+        case.call_and_validate(base_url=url, session=session, timeout=LIMIT_S, checks=checks)
 
     with developing(jobs) if operation.path == ANSWERED_AT_THE_END else nullcontext():
         answered_within()
