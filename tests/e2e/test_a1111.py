@@ -14,6 +14,7 @@ from textwrap import dedent
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from webuiapi import WebUIApi
@@ -42,6 +43,11 @@ def opened(picture: str) -> Image.Image:
     return image
 
 
+def levels(image: Image.Image) -> np.ndarray:
+    """Of a picture's channels, signed: `[height, width, 3]`."""
+    return np.asarray(image).astype(int)
+
+
 def latest_state(service: httpx.Client) -> str:
     (job,) = service.get("/jobs", params={"limit": 1}).json()["jobs"]
     state: str = job["state"]
@@ -63,7 +69,9 @@ def test_webuiapi_gets_its_pictures_and_their_parameters(
     assert "Resized to: 512x512" in written[0]
     assert result.parameters["cfg_scale"] == 7.0
     alone = api.txt2img(prompt="red apple", negative_prompt="green", seed=12)
-    assert alone.image.tobytes() == result.images[1].tobytes()
+    # In company a picture is within 1/255 of itself alone; Lanczos's negative lobes, and the rounding
+    # after them, make at most 2/255 of that.
+    assert np.abs(levels(alone.image) - levels(result.images[1])).max() <= 2
 
 
 @pytest.mark.parametrize("name", ["DPM++ 2M Karras", "DDIM"])
