@@ -27,6 +27,21 @@ ANSWERS: Responses = {
     304: {"description": "The caller has it already."},
 }
 
+REFUSALS = (
+    errors.RangeNotSatisfiable,
+    errors.PictureNotFound,
+    errors.JobExpired,
+    errors.JobDeleted,
+    errors.PictureExpired,
+    errors.PictureNotReady,
+    errors.JobEnded,
+    errors.MalformedJob,
+    errors.InvalidRequest,
+    errors.RedisUnavailable,
+    errors.StoreUnavailable,
+)
+"""Of every route that gives out a picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -53,21 +68,7 @@ Conditional = Annotated[Conditions, Depends(_conditions)]
 @router.get(
     "/{job_id}/images/{n}",
     response_class=Response,
-    responses=ANSWERS
-    | problems(
-        errors.RangeNotSatisfiable,
-        errors.JobNotFound,
-        errors.PictureNotFound,
-        errors.JobExpired,
-        errors.JobDeleted,
-        errors.PictureExpired,
-        errors.PictureNotReady,
-        errors.JobEnded,
-        errors.MalformedJob,
-        errors.InvalidRequest,
-        errors.RedisUnavailable,
-        errors.StoreUnavailable,
-    ),
+    responses=ANSWERS | problems(errors.JobNotFound, *REFUSALS),
     summary="A picture",
 )
 async def get_picture(

@@ -69,8 +69,8 @@ def test_webuiapi_gets_its_pictures_and_their_parameters(
     assert "Resized to: 512x512" in written[0]
     assert result.parameters["cfg_scale"] == 7.0
     alone = api.txt2img(prompt="red apple", negative_prompt="green", seed=12)
-    # In company a picture is within 1/255 of itself alone; Lanczos's negative lobes, and the rounding
-    # after them, make at most 2/255 of that.
+    # In company a picture is within 1/255 of itself alone; Lanczos's negative lobes, and the
+    # rounding after them, make at most 2/255 of that.
     assert np.abs(levels(alone.image) - levels(result.images[1])).max() <= 2
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from redis import Redis
 
 from app.compat.openai.errors import shown_errors
-from app.routes.pictures import ANSWERS, Conditional, conditional_picture
+from app.routes.pictures import ANSWERS, REFUSALS, Conditional, conditional_picture
 from app.services import Served, Services
 from contract import errors
 from contract.deletion import deleted_owner
@@ -41,21 +41,7 @@ async def links(services: Services, request: Request, record: JobRecord) -> list
 @router.get(
     "/{job_id}/{n}",
     response_class=Response,
-    responses=ANSWERS
-    | shown_errors(
-        errors.LinkRefused,
-        errors.RangeNotSatisfiable,
-        errors.PictureNotFound,
-        errors.JobExpired,
-        errors.JobDeleted,
-        errors.PictureExpired,
-        errors.PictureNotReady,
-        errors.JobEnded,
-        errors.MalformedJob,
-        errors.InvalidRequest,
-        errors.RedisUnavailable,
-        errors.StoreUnavailable,
-    ),
+    responses=ANSWERS | shown_errors(errors.LinkRefused, *REFUSALS),
     summary="A picture, by a signed link",
 )
 async def get_linked_picture(
