@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -31,6 +32,9 @@ from worker.engine.picture import Picture, StepReport
 from worker.engine.sampler import SamplerTable, build_table, make_scheduler
 from worker.settings import WorkerSettings
 from worker.start import start_engine
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
 CONCURRENT = 8
 ROWS = (1, 2, 4, 8, 16)
@@ -68,24 +72,30 @@ class Round:
         return self.unet[2] / self.unet[16]
 
 
+def diffusers_pipeline(model: Model, sampler: str) -> "StableDiffusionPipeline":
+    """diffusers' own, on the very modules that the engine holds."""
+    # Imported once the libraries are quiet: it remarks on image processors that we do not use.
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(
+        vae=model.vae,
+        text_encoder=model.text_encoder,
+        tokenizer=model.tokenizer,
+        unet=model.unet,
+        scheduler=make_scheduler(sampler, model.scheduler_config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 class Bench:
     def __init__(self, engine: Engine):
-        # Imported once the libraries are quiet: it remarks on image processors that we do not use.
-        from diffusers import StableDiffusionPipeline
-
         self.model: Model = engine.model
         self.engine = Engine(self.model, RowBudget(2 * CONCURRENT, self.model.native_shape))
-        self.pipeline = StableDiffusionPipeline(
-            vae=self.model.vae,
-            text_encoder=self.model.text_encoder,
-            tokenizer=self.model.tokenizer,
-            unet=self.model.unet,
-            scheduler=make_scheduler("ddim", self.model.scheduler_config),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        self.pipeline.set_progress_bar_config(disable=True)
+        self.pipeline = diffusers_pipeline(self.model, "ddim")
         self.tables = [self._table(name, steps) for name, steps, _ in MIX]
 
     def round(self) -> Round:

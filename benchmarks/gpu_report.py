@@ -23,8 +23,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
-from engine import Bench, machine, summary
+from engine import Bench, diffusers_pipeline, machine, summary
 from families import (
     FAMILIES,
     SD15,
@@ -47,7 +46,7 @@ from worker.engine.engine import Engine
 from worker.engine.model import Model, call_vae, load_model, prepare
 from worker.engine.picture import Picture
 from worker.engine.recorder import Recorder
-from worker.engine.sampler import build_table, make_scheduler
+from worker.engine.sampler import build_table
 
 STARTER = Path("models/starter")
 PSNR_BAR_DB = 50.0
@@ -304,17 +303,7 @@ def engine_rate(model: Model, setting: Setting) -> dict[str, float]:
 
 
 def diffusers_rate(model: Model, count: int, repeats: int) -> float:
-    pipeline = StableDiffusionPipeline(
-        vae=model.vae,
-        text_encoder=model.text_encoder,
-        tokenizer=model.tokenizer,
-        unet=model.unet,
-        scheduler=make_scheduler(SAMPLER, model.scheduler_config),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = diffusers_pipeline(model, SAMPLER)
 
     def run(steps: int) -> None:
         pipeline(
