@@ -9,6 +9,8 @@ MINUTES ?= 120
 MODELS ?=
 WORK ?=
 SEED ?=
+# Of the images; REVISION is the commit that they are built from.
+export REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 
 BIN := .venv/bin
 # The stamp of an installation holds its torch backend: where none is asked for, what is there stays.
@@ -19,6 +21,7 @@ BACKEND := $(or $(TORCH_BACKEND),$(INSTALLED_BACKEND))
 CONSTRAINTS := $(if $(shell command -v nvidia-smi),,-c constraints-cpu.txt)
 
 .PHONY: install run test fuzz check train evaluate lecture bench chaos gpu-report load up clean
+.PHONY: lock sbom compose-test
 
 ifneq ($(BACKEND),$(INSTALLED_BACKEND))
 .PHONY: $(INSTALLED)
@@ -55,6 +58,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
 
 # The starter model from scratch, or one stage of it; it goes on where it was stopped, which it is
 # after MINUTES, or never where that is empty.
@@ -87,6 +91,26 @@ load: install
 
 up:
 	docker compose up --build --detach --wait
+
+# The newest releases that pyproject.toml allows, for the images, with their hashes. torch is apart:
+# which build of it is right depends on the machine.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock'
+lock: install
+	echo hatchling | $(LOCK) - -o docker/build.lock.txt
+	$(LOCK) pyproject.toml --extra app --extra courier --extra s3 -o docker/api.lock.txt
+	echo torch | $(LOCK) pyproject.toml --extra worker --extra s3 --excludes /dev/stdin \
+		-o docker/worker.lock.txt
+
+# What is in the images beside their base, as CycloneDX's JSON.
+sbom:
+	docker build --target sbom --output dist/sbom --file docker/api.Dockerfile .
+	docker build --target sbom --output dist/sbom --file docker/worker.Dockerfile \
+		--build-arg TORCH_BACKEND=$(or $(TORCH_BACKEND),cpu) .
+
+# Brings the stack up in a project of its own, makes pictures, ends processes, and takes it down.
+compose-test: install
+	$(BIN)/pytest -m docker
 
 clean:
 	rm -rf .venv .data

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,10 @@ from contract.destinations import Destinations
 from contract.errors import BadSetting
 
 PREFIX = "DARKROOM_"
+
+SECRETS = Path("/run/secrets")
+"""Where Docker and Kubernetes lay out files that only a container's processes read."""
+
 SECRET_PREFIX = "whsec_"
 
 _FORMS = {"decode_responses", "legacy_responses"}
@@ -180,14 +185,18 @@ SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
 
 def load_settings(settings_class: type[SettingsT], **overrides: object) -> SettingsT:
-    """The settings of a process; an override that is None counts as not given.
+    """The settings of a process; an override that is None counts as not given. What the environment
+    does not say may stand in a file of the setting's name among the secrets.
 
     Raises:
         BadSetting: names each setting at fault, as the environment spells it.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    secrets = SECRETS if SECRETS.is_dir() else None
     try:
-        return settings_class(**given)  # type: ignore[arg-type]
+        return settings_class(_secrets_dir=secrets, **given)  # type: ignore[arg-type]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{SECRETS}: a file there cannot be read: {error}.") from error
     except ValidationError as error:
         faults = [
             f"{environment_name(settings_class, str(fault['loc'][0]))}: {fault['msg']}"

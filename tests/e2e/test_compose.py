@@ -1,36 +1,83 @@
-"""The compose files."""
+"""The compose file."""
 
+import re
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.service import ROOT
 
+TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+LIMITS = {"memory", "cpus", "pids"}
 
-def services(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["services"]
-    return found
-
-
-def test_on_a_gpu_only_the_worker_differs_and_reserves_one() -> None:
-    plain, gpu = services("docker-compose.yml"), services("docker-compose.gpu.yml")
-    assert list(gpu) == ["worker"]
-    assert gpu["worker"]["build"]["args"].keys() == plain["worker"]["build"]["args"].keys()
-    (device,) = gpu["worker"]["deploy"]["resources"]["reservations"]["devices"]
-    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 
-def test_the_api_is_open_to_this_host_alone_where_it_asks_for_no_keys() -> None:
+@every_service
+def test_a_service_has_no_rights_that_it_does_not_need(service: dict[str, Any]) -> None:
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+@every_service
+def test_a_service_is_bounded(service: dict[str, Any]) -> None:
+    assert service["deploy"]["resources"]["limits"].keys() == LIMITS
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_only_the_api_and_what_watches_it_are_published_and_on_loopback() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published.keys() == {"api", "prometheus", "grafana"}
+    assert published["api"] == ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"]
+    (prometheus,), (grafana,) = published["prometheus"], published["grafana"]
+    assert prometheus.startswith("127.0.0.1:")
+    assert grafana.startswith("127.0.0.1:")
+
+
+def test_the_api_asks_for_no_keys_where_this_host_alone_reaches_it() -> None:
     """In its container it listens on every address."""
-    api = services("docker-compose.yml")["api"]
-    assert api["environment"]["DARKROOM_KEYS"] == "${DARKROOM_KEYS:-off}"
-    assert all(port.startswith("127.0.0.1:") for port in api["ports"])
+    assert SERVICES["api"]["environment"]["DARKROOM_KEYS"] == "${DARKROOM_KEYS:-off}"
+
+
+def test_the_worker_on_a_gpu_is_asked_for_and_is_else_the_one_on_the_cpu() -> None:
+    cpu, gpu = SERVICES["worker"], dict(SERVICES["worker-gpu"])
+    assert gpu.pop("profiles") == ["gpu"]
+    assert gpu.pop("networks") == {"default": {"aliases": ["worker"]}}
+    (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert gpu["build"]["args"].keys() == cpu["build"]["args"].keys()
+    apart = {"build", "deploy"}
+    assert {name: gpu[name] for name in gpu if name not in apart} == {
+        name: cpu[name] for name in cpu if name not in apart
+    }
 
 
 def test_what_delivers_webhooks_is_asked_for_and_set_as_the_api_is() -> None:
-    plain = services("docker-compose.yml")
-    api, webhooks = plain["api"]["environment"], plain["webhooks"]["environment"]
-    of_who_asks = {"DARKROOM_KEYS", "DARKROOM_ALLOWED_HOSTS"}
-    shared = {name: value for name, value in api.items() if name not in of_who_asks}
-    assert plain["webhooks"]["profiles"] == ["webhooks"]
-    assert {name: webhooks[name] for name in shared} == shared
+    api, webhooks = SERVICES["api"]["environment"], SERVICES["webhooks"]["environment"]
+    assert SERVICES["webhooks"]["profiles"] == ["webhooks"]
+    assert {name: api[name] for name in webhooks} == webhooks
+    assert SERVICES["webhooks"]["build"] == SERVICES["api"]["build"]
+
+
+def test_redis_drops_nothing_and_its_password_is_in_no_command_and_no_environment() -> None:
+    command = SERVICES["redis"]["command"]
+    assert "--appendonly yes" in " ".join(command)
+    assert "--maxmemory-policy noeviction" in " ".join(command)
+    assert "requirepass" not in TEXT
+    assert "REDIS_URL" not in TEXT
+
+
+def test_what_can_be_set_stands_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
+    left_open = {
+        name
+        for service in SERVICES.values()
+        for name, value in service.get("environment", {}).items()
+        if value is None
+    }
+    assert asked | left_open <= set(re.findall(r"^#(\w+)=", example, re.MULTILINE))
