@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from contract.destinations import Destinations
 from contract.errors import BadSetting
@@ -195,8 +195,8 @@ def load_settings(settings_class: type[SettingsT], **overrides: object) -> Setti
     secrets = SECRETS if SECRETS.is_dir() else None
     try:
         return settings_class(_secrets_dir=secrets, **given)  # type: ignore[arg-type]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"{SECRETS}: a file there cannot be read: {error}.") from error
+    except SettingsError as error:
+        raise BadSetting(f"{SECRETS}: a file there cannot be read: {error.__cause__}.") from error
     except ValidationError as error:
         faults = [
             f"{environment_name(settings_class, str(fault['loc'][0]))}: {fault['msg']}"
