@@ -85,12 +85,15 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
         }
     ],
     "timings": {
+        "accept_s": 0.002,
         "queue_s": 0.004,
-        "join_s": 0.001,
+        "admission_s": 0.001,
+        "text_encode_s": 0.005,
         "denoise_s": 1.11,
         "decode_s": 0.02,
         "encode_s": 0.01,
-        "total_s": 1.145,
+        "store_s": 0.003,
+        "total_s": 1.155,
     },
     "worker": "gpu-1.61de2b84",
     "links": ENDED_LINKS,
@@ -167,21 +170,35 @@ class Image(_View):
 
 
 class PhaseTimings(_View):
-    """Where the time of a job went, in seconds; null where that is not known, or not yet. A job of
-    several pictures counts each phase from the first that enters it to the last that leaves it."""
+    """Where the time of a job went, in seconds; null where that is not known, or not yet. Of
+    several pictures it is the way of the one that was stored last. The phases add up to the
+    total."""
 
+    accept_s: Annotated[
+        float | None, Field(description="From the start of the request until it was accepted.")
+    ] = None
     queue_s: Annotated[
         float | None, Field(description="Accepted until a worker took it, the last one so far.")
     ] = None
-    join_s: Annotated[
-        float | None, Field(description="Taken until its first picture joined a batch.")
+    admission_s: Annotated[
+        float | None, Field(description="Taken until there was room for the picture.")
+    ] = None
+    text_encode_s: Annotated[
+        float | None, Field(description="Prompts to embeddings, until it joined a batch.")
     ] = None
     denoise_s: float | None = None
-    decode_s: float | None = None
-    encode_s: Annotated[float | None, Field(description="Pixels to bytes, and into the store.")] = (
-        None
-    )
-    total_s: Annotated[float | None, Field(description="Accepted until its end.")] = None
+    decode_s: Annotated[float | None, Field(description="Latents to pixels.")] = None
+    encode_s: Annotated[
+        float | None, Field(description="Pixels to bytes, with the wait for a thread.")
+    ] = None
+    store_s: Annotated[float | None, Field(description="Bytes into the store.")] = None
+    total_s: Annotated[
+        float | None,
+        Field(
+            description="From the start of the request until the picture was stored; of a job that "
+            "ended without pictures, accepted until its end. The commit that follows is not in it."
+        ),
+    ] = None
 
     @classmethod
     def of(cls, record: JobRecord) -> Self | None:

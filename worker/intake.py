@@ -15,6 +15,7 @@ from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
+from contract.origin import Origin
 from contract.progress import JobProgress
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
@@ -218,7 +219,7 @@ class Intake:
             begun = self._begun(claim.job_id)
             if not begun:  # what is begun is finished
                 require_in_time(claim.job.kwargs)
-            return claim, Development(claim.job_id, request, begun)
+            return claim, Development(claim.job_id, request, begun, Origin.of(claim.job.kwargs))
         except DarkroomError as error:
             return claim, error
         except Exception as error:

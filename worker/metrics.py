@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from contract.errors import BadSetting
-from contract.job import Timings
+from contract.timeline import PHASES, Timeline
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
@@ -43,20 +43,18 @@ class WorkerMetrics:
         self.registry = registry = CollectorRegistry()
         self._job = Histogram(
             "darkroom_job_seconds",
-            "From acceptance until the last picture of the job was stored.",
+            "From the first byte of a request until its job was committed: the sum of its phases.",
             buckets=SECONDS,
             registry=registry,
         )
-        self._phases = {
-            phase: Histogram(f"darkroom_{phase}_seconds", text, buckets=SECONDS, registry=registry)
-            for phase, text in (
-                ("queue_wait", "From acceptance until a worker took the job."),
-                ("batch_join", "Taken until the first picture joined a batch."),
-                ("denoise", "From joining until the last denoising step of the job."),
-                ("decode", "Latents to pixels."),
-                ("encode", "Pixels to PNG, and into the store."),
-            )
-        }
+        phases = Histogram(
+            "darkroom_phase_seconds",
+            "A phase of a job that succeeded, on the way of the picture that was stored last.",
+            ["phase"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._phases = {phase: phases.labels(phase) for phase in PHASES}
         self._jobs = Counter("darkroom_jobs", "Jobs ended here.", ["outcome"], registry=registry)
         self._errors = Counter(
             "darkroom_job_errors", "Jobs failed here, by code.", ["code"], registry=registry
@@ -102,17 +100,11 @@ class WorkerMetrics:
         self._rows.observe(report.rows)
         self._step.observe(report.step_s)
 
-    def succeeded(self, timings: Timings) -> None:
+    def succeeded(self, timeline: Timeline) -> None:
         self._jobs.labels("succeeded").inc()
-        self._job.observe(timings.total_s)
-        for phase, seconds in (
-            ("queue_wait", timings.queue_s),
-            ("batch_join", timings.join_s),
-            ("denoise", timings.denoise_s),
-            ("decode", timings.decode_s),
-            ("encode", timings.encode_s),
-        ):
-            self._phases[phase].observe(seconds)
+        self._job.observe(timeline.total_s)
+        for span in timeline.spans:
+            self._phases[span.phase].observe(span.seconds)
 
     def failed(self, code: str) -> None:
         self._jobs.labels("failed").inc()

@@ -121,17 +121,19 @@ class Publisher:
     def _store(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
             content = development.encoded(developed)
+            encoded_at = time.perf_counter()
             self._patiently(claim, partial(self._hold, claim, digest_of(content)))
             digest = self._patiently(
                 claim, lambda: self._storeroom.put(content, development.stored)
             )
-            result = development.store(developed, digest, len(content))
+            result = development.store(developed, digest, len(content), encoded_at)
             if result is not None:
                 if development.longest_pause_s > self._lifetime_s / 2:
                     self._store_again(claim, development)
                 self._patiently(claim, lambda: endings.commit(claim, result))
-                self._metrics.succeeded(result.timings)
-                logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
+                timeline = development.published()
+                self._metrics.succeeded(timeline)
+                logger.info("job %s: done in %.2f s", claim.job_id, timeline.total_s)
                 self._ended(claim)
         except StoreUnavailable as error:
             self._could_not_store(claim, development, error)

@@ -40,6 +40,7 @@ class Row:
     program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
     latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
     outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, likewise
+    admitted_at: float
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
     shown_at: tuple[int, ...] = ()  # model evaluations after which it is shown
@@ -69,7 +70,11 @@ class Row:
 
 
 def make_row(
-    model: Model, picture: Picture, conditional: Conditioning, unconditional: Conditioning | None
+    model: Model,
+    picture: Picture,
+    conditional: Conditioning,
+    unconditional: Conditioning | None,
+    admitted_at: float,
 ) -> Row:
     """A picture at its start: pure noise of its own seed, or where it was interrupted."""
     size = (model.latent_channels, *model.shape(picture.width, picture.height))
@@ -84,6 +89,7 @@ def make_row(
         program=picture.table.program(model.device),
         latents=_whole(state.latents).to(model.device),
         outputs=_whole(state.outputs).to(model.device),
+        admitted_at=admitted_at,
         step=state.step,
         shown_at=preview_steps(picture.previews, len(picture.table)),
     )

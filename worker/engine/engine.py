@@ -193,12 +193,13 @@ class Engine:
         return len(new)
 
     def _prepare(self, picture: Picture) -> Row | None:
+        admitted_at = time.perf_counter()
         try:
             conditional = self.prompts.encode(picture.prompt)
             unconditional = (
                 self.prompts.encode(picture.negative_prompt) if picture.is_guided else None
             )
-            return make_row(self.model, picture, conditional, unconditional)
+            return make_row(self.model, picture, conditional, unconditional, admitted_at)
         except Exception as error:
             self._spoiled.append(Spoiled(picture.key, blame(self.model, error)))
             return None
@@ -251,7 +252,7 @@ class Engine:
                 self._spoiled.append(Spoiled(key, NotFinite("It became NaN or infinite.")))
                 continue
             decoded_at = time.perf_counter()
-            times = (row.joined_at, denoised_at, decoded_at)
+            times = (row.admitted_at, row.joined_at, denoised_at, decoded_at)
             developed.append(Developed(key, pixels, *times, _warnings(row), row.end))
         return developed
 

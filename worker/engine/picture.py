@@ -44,6 +44,7 @@ class Developed:
 
     key: Hashable
     pixels: NDArray[np.uint8]  # [height, width, 3] RGB
+    admitted_at: float  # had room, and its prompts were encoded
     joined_at: float  # joined the batch
     denoised_at: float  # had its last step
     decoded_at: float
