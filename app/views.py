@@ -58,6 +58,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "worker": None,
     "tags": {},
     "cached": False,
+    "device_s": None,
     "links": {
         "self": f"/jobs/{ID_EXAMPLE}",
         "events": f"/jobs/{ID_EXAMPLE}/events",
@@ -96,6 +97,7 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
         "total_s": 1.155,
     },
     "worker": "gpu-1.61de2b84",
+    "device_s": 0.194,
     "links": ENDED_LINKS,
 }
 CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
@@ -258,6 +260,13 @@ class JobView(_View):
     cached: Annotated[
         bool, Field(description="Whether an equal job had made the pictures already.")
     ]
+    device_s: Annotated[
+        float | None,
+        Field(
+            description="Seconds of the device: the job's share of the batches that it rode in, on "
+            "the worker that finished it; null until it has succeeded."
+        ),
+    ]
     links: Links
 
     @classmethod
@@ -282,6 +291,7 @@ class JobView(_View):
             worker=record.worker,
             tags=dict(record.tags),
             cached=result is not None and result.cached,
+            device_s=result.device_s if result is not None else None,
             links=Links.of(record),
         )
 

@@ -105,6 +105,7 @@ class JobResult(_Record):
     cached: Annotated[
         bool, Field(description="Whether an equal job had made the pictures already.")
     ] = False
+    device_s: float = 0.0  # its share of the batches that it rode in, where it was finished
 
     @property
     def digests(self) -> list[str]:

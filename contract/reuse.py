@@ -55,7 +55,7 @@ def answer(
     Raises:
         RateLimited: the owner has asked for too many.
     """
-    result = found.result.model_copy(update={"timings": NO_TIME, "cached": True})
+    result = found.result.model_copy(update={"timings": NO_TIME, "cached": True, "device_s": 0.0})
     job = make_job(queue, job_id, request, ttl_s, None, meta)
     job.enqueued_at = job.started_at = job.ended_at = now()
     job._result = result.model_dump(mode="json")

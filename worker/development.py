@@ -17,6 +17,7 @@ from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.model import Model
 from worker.engine.picture import Developed, Picture, Preview, rows_of
 from worker.engine.sampler import SamplerTable
+from worker.engine.usage import Usage
 
 
 class PictureKey(NamedTuple):
@@ -35,11 +36,13 @@ class Development:
         request: JobRequest,
         begun: Mapping[int, bytes] | None = None,
         origin: Origin = UNKNOWN,
+        told: float = 0.0,
     ):
         """
         Args:
             begun: the checkpoints of those pictures that another worker began, by their number.
             origin: the request that made the job.
+            told: how far it was with the worker before, from 0 to 1, as that one told last.
         """
         self.job_id = job_id
         self.request = request
@@ -49,10 +52,14 @@ class Development:
         self._begun = begun or {}
         self._evaluations = 0  # of one picture
         self._starts: dict[int, Checkpoint] = {}
+        self._told = told
         self._taken_at = time.perf_counter()
         self._epoch = time.time() - self._taken_at
         """What makes a reading of time.perf_counter seconds since the epoch: one for all times."""
         self._origin = origin
+        self.usage = Usage()
+        """What its pictures had of the device, as far as they have left the engine; the engine's
+        thread alone keeps it."""
         self.timeline: Timeline | None = None
         """Of the picture that was stored last; None until then."""
         self.undeveloped = set(self.keys)
@@ -86,6 +93,14 @@ class Development:
             at = running.get(key, self._starts.get(key.n))
             done += at.step if at is not None else 0
         return done
+
+    @property
+    def forgone(self) -> float:
+        """Row-steps of the worker before of which no checkpoint is left; known once the pictures
+        are."""
+        told = self._told * self._evaluations * self.request.images
+        kept = sum(start.step for start in self._starts.values())
+        return max(0.0, told - kept) * rows_of(self.request.guidance)
 
     @property
     def has_pictures(self) -> bool:
@@ -158,6 +173,7 @@ class Development:
         """The engine owes this picture no more."""
         assert isinstance(developed.key, PictureKey)
         self.undeveloped.discard(developed.key)
+        self.usage.add(developed.usage)
         self.ends[developed.key.n] = developed.end
 
     def share(self, running: Mapping[Hashable, float]) -> float:
@@ -228,6 +244,7 @@ class Development:
             images=[record for _, record in ordered],
             warnings=list(warnings),
             timings=Timings.of(timeline),
+            device_s=self.usage.device_s,
             model_fingerprint=self._model_fingerprint,
         )
 

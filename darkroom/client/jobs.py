@@ -86,6 +86,7 @@ class Job(Answer):
     worker: str | None
     tags: Mapping[str, str]
     cached: bool
+    device_s: float | None = None  # its share of the batches that it rode in
     links: Mapping[str, str | None]
 
     @property
