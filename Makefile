@@ -110,7 +110,7 @@ sbom:
 
 # Brings the stack up in a project of its own, makes pictures, ends processes, and takes it down.
 compose-test: install
-	$(BIN)/pytest -m docker
+	$(BIN)/pytest -m docker tests/e2e/test_stack.py
 
 clean:
 	rm -rf .venv .data

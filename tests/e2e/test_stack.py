@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from darkroom.client import Client
+from darkroom import Client
 from tests.service import ROOT
 from tests.waiting import until
 
@@ -70,7 +70,7 @@ def address(service: str, port: int) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stack() -> Iterator[None]:
+def stack(request: pytest.FixtureRequest) -> Iterator[None]:
     engine = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
     if engine.returncode != 0:
         pytest.fail(f"These tests need a Docker engine, and none answers: {engine.stderr.strip()}")
@@ -78,8 +78,8 @@ def stack() -> Iterator[None]:
     try:
         scale = f"worker={WORKERS}"
         compose("up", "--build", "--detach", "--wait", "--scale", scale, *SERVICES)
-        failed = False
         yield
+        failed = request.session.testsfailed > 0
     finally:
         if failed:
             print(compose("logs", "--no-color", "--tail", "50"))  # noqa: T201
