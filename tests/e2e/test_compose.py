@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from app.settings import AppSettings
+from contract.errors import BadSetting
+from contract.settings import load_settings
 from tests.service import ROOT
 
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -39,21 +42,23 @@ def test_only_the_api_and_what_watches_it_are_published_and_on_loopback() -> Non
 
 
 def test_the_api_asks_for_no_keys_where_this_host_alone_reaches_it() -> None:
-    """In its container it listens on every address."""
-    assert SERVICES["api"]["environment"]["DARKROOM_KEYS"] == "${DARKROOM_KEYS:-off}"
+    """In its container it listens on every address, so elsewhere somebody must say who may ask."""
+    assert SERVICES["api"]["environment"]["DARKROOM_KEYS"] == "${DARKROOM_KEYS:-${BIND:-off}}"
+    with pytest.raises(BadSetting, match=r"^DARKROOM_KEYS: .*'required' or 'off'"):
+        load_settings(AppSettings, keys="0.0.0.0")
 
 
 def test_the_worker_on_a_gpu_is_asked_for_and_is_else_the_one_on_the_cpu() -> None:
     cpu, gpu = SERVICES["worker"], dict(SERVICES["worker-gpu"])
     assert gpu.pop("profiles") == ["gpu"]
     assert gpu.pop("networks") == {"default": {"aliases": ["worker"]}}
+    assert gpu.pop("environment") == cpu["environment"] | {"DARKROOM_DEVICE": "cuda"}
     (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     assert gpu["build"]["args"].keys() == cpu["build"]["args"].keys()
-    apart = {"build", "deploy"}
-    assert {name: gpu[name] for name in gpu if name not in apart} == {
-        name: cpu[name] for name in cpu if name not in apart
-    }
+    shared = gpu.keys() - {"build", "deploy"}
+    assert shared == cpu.keys() - {"build", "deploy", "environment"}
+    assert all(gpu[name] == cpu[name] for name in shared)
 
 
 def test_what_delivers_webhooks_is_asked_for_and_set_as_the_api_is() -> None:
