@@ -98,8 +98,9 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-annotate --custom-compile-command 'make lock'
 lock: install
 	echo hatchling | $(LOCK) - -o docker/build.lock.txt
-	$(LOCK) pyproject.toml --extra app --extra courier --extra s3 -o docker/api.lock.txt
-	echo torch | $(LOCK) pyproject.toml --extra worker --extra s3 --excludes /dev/stdin \
+	$(LOCK) pyproject.toml --extra app --extra courier --extra otel --extra s3 \
+		-o docker/api.lock.txt
+	echo torch | $(LOCK) pyproject.toml --extra worker --extra otel --extra s3 --excludes /dev/stdin \
 		-o docker/worker.lock.txt
 
 # What is in the images beside their base, as CycloneDX's JSON.

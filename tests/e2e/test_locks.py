@@ -50,8 +50,8 @@ def asked(extras: list[str]) -> Iterator[Requirement]:
 @pytest.mark.parametrize("image", ["api", "worker"])
 def test_a_lock_holds_what_the_image_needs(image: str) -> None:
     versions, extras = locked(image), images()[image]
-    assert image != "api" or {"app", "courier", "s3"} <= set(extras)
-    assert image != "worker" or {"worker", "s3"} <= set(extras)
+    assert image != "api" or {"app", "courier", "otel", "s3"} == set(extras)
+    assert image != "worker" or {"worker", "otel", "s3"} == set(extras)
     assert APART not in versions
     for requirement in asked(extras):
         found = versions.get(canonicalize_name(requirement.name), set())
