@@ -49,11 +49,25 @@ def start_engine(settings: WorkerSettings) -> Engine:
 
 
 def _compile(model: Model) -> None:
-    """Now, and not when the first picture waits for it."""
+    """Now, and not when the first picture waits for it.
+
+    Raises:
+        BadSetting: torch finds no compiler here, or none that can do it.
+    """
+    from torch._dynamo.exc import BackendCompilerFailed  # slow to load, and here it is anyway
+
     logger.info("compiling the model, which takes minutes unless torch has it in its cache")
     began = time.perf_counter()
-    unet_seconds(model, 2, model.native_shape, repeats=0)
-    decode(model, torch.zeros(2, model.latent_channels, *model.native_shape, device=model.device))
+    latents = torch.zeros(2, model.latent_channels, *model.native_shape, device=model.device)
+    try:
+        unet_seconds(model, 2, model.native_shape, repeats=0)
+        decode(model, latents)
+    except BackendCompilerFailed as error:
+        reason = str(error).splitlines()[0]
+        raise BadSetting(
+            f"DARKROOM_COMPILE is true, but torch cannot compile here ({reason}); install a C++ "
+            "compiler, or set it to false."
+        ) from error
     logger.info("compiled in %.0f s", time.perf_counter() - began)
 
 

@@ -35,6 +35,15 @@ def test_fp16_on_a_cpu_is_refused() -> None:
         start_engine(WorkerSettings(device="cpu", dtype="float16", threads=1))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of its own
+def test_a_machine_without_a_compiler_is_told_so(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-compiler",))
+    with pytest.raises(BadSetting, match=r"^DARKROOM_COMPILE is true, .* set it to false\.$"):
+        start_engine(settings.model_copy(update={"compile": True}))
+
+
 def test_a_checkpoint_that_is_not_there_is_named(settings: WorkerSettings) -> None:
     missing = settings.checkpoint.parent / "nowhere"
     with pytest.raises(BadCheckpoint, match=r"nowhere does not exist\. DARKROOM_CHECKPOINT"):
