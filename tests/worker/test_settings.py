@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from contract.errors import BadCheckpoint, BadSetting
 from contract.settings import load_settings
@@ -39,7 +40,10 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 def test_a_machine_without_a_compiler_is_told_so(
     settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By a function that is compiled sooner than a U-Net."""
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-compiler",))
+    small = torch.compile(torch.sin)
+    monkeypatch.setattr("worker.start.unet_seconds", lambda *_, **__: small(torch.zeros(2)))
     with pytest.raises(BadSetting, match=r"^DARKROOM_COMPILE is true, .* set it to false\.$"):
         start_engine(settings.model_copy(update={"compile": True}))
 
