@@ -33,10 +33,12 @@ def run_worker(settings: WorkerSettings) -> None:
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)
     metrics = WorkerMetrics(engine, tables, settings.revision)
+    model = model_card(engine, settings)
+    # Probes take whoever answers here for a worker that is there: what takes time comes before.
     server, port = metrics.serve(settings.metrics_host, settings.metrics_port)
     try:
         queue = model_queue(connection, engine.model.name)
-        cards = worker_card(engine, settings, port), model_card(engine, settings)
+        cards = worker_card(engine, settings, port), model
         worker = BatchWorker(queue, engine, tables, metrics, settings, *cards)
         logger.info("worker %s takes jobs of model %s", worker.name, engine.model.name)
         worker.work()
