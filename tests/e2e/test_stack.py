@@ -26,6 +26,8 @@ WORKERS = 2
 SETTINGS = {
     "COMPOSE_PROJECT_NAME": "darkroom-test",
     "COMPOSE_PROFILES": "",
+    "BIND": "",
+    "DARKROOM_KEYS": "",
     "PORT": "0",
     "PROMETHEUS_PORT": "0",
     "DARKROOM_THREADS": "1",
@@ -99,10 +101,15 @@ def value(query: str) -> float | None:
     return float(series[0]["value"][1]) if series else None
 
 
-def test_a_picture_comes_without_a_further_step(client: Client) -> None:
-    job = client.wait(client.generate("red apple", seed=1, steps=8)).raise_for_state()
-    (picture,) = client.pictures(job)
-    assert picture.startswith(b"\x89PNG")
+def test_the_first_request_brings_a_picture() -> None:
+    answer = httpx.post(
+        f"{address('api', 8000)}/generate",
+        json={"prompt": "red apple", "seed": 1, "steps": 8},
+        headers={"Accept": "image/png", "Prefer": "wait=60"},
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.content.startswith(b"\x89PNG")
 
 
 def test_prometheus_finds_each_process_by_the_name_of_its_service(client: Client) -> None:
