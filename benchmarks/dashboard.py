@@ -104,7 +104,7 @@ def service(folder: Path) -> Iterator[Service]:
         environment = {
             "REDIS_URL": redis_url,
             "DARKROOM_KEYS": "required",
-            "DARKROOM_MAX_QUEUE": "40",
+            "DARKROOM_MAX_QUEUE": "20",
             "DARKROOM_WEBHOOK_SECRET": SECRET,
         }
         stack.enter_context(process(["api", "--port", str(api)], environment))
@@ -143,7 +143,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for _ in range(2):
                 group.create_task(self._repeat("shop", self._picture, 0.0, LENGTH_S))
-            for _ in range(5):
+            for _ in range(4):
                 group.create_task(self._repeat("shop", self._picture, 50.0, 150.0))
             group.create_task(self._repeat("press", self._urgent, 60.0, 150.0))
             group.create_task(self._once(50.0, self._backlog))
@@ -186,7 +186,9 @@ class Load:
         headers = {"Authorization": f"Bearer {self._service.keys['archive']}"}
         async with httpx.AsyncClient(base_url=self._service.url, headers=headers) as client:
             for _ in range(60):
-                await client.post("/generate", json=_body(priority="low"))
+                body = _body(priority="low", steps=chance.randint(4, 8))
+                await client.post("/generate", json=body)
+                await asyncio.sleep(0.5)
 
     async def _mistake(self, client: httpx.AsyncClient) -> None:
         for body in ({"prompt": ""}, {"prompt": "red apple", "model": "large"}):
@@ -222,14 +224,14 @@ def _body(**wishes: object) -> dict[str, object]:
 
 
 def answers(watching: Prometheus, panel: Panel, period: Period) -> list[Line]:
-    length = f"{period.end - period.start:.0f}s"
+    length = f"{period.length_s:.0f}s"
     found = []
     for target in panel.targets:
         query = filled(target.query, rate_interval=RATE_INTERVAL, time_range=length)
         if target.is_instant:
             answered = watching.ask(query)
         else:
-            answered = watching.ask_range(query, period.start, period.end, STEP_S)
+            answered = watching.ask_range(query, period.start, period.end, period.step)
         found += [Line(legend_of(target.legend, each.labels), each) for each in answered]
     return found
 
@@ -241,9 +243,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     every = panels()
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as running:
-        start = time.time()
+        start = int(time.time())
         asyncio.run(Load(running).run())
-        period = Period(start, time.time(), (KILLED_S, STARTED_AGAIN_S))
+        period = Period(start, int(time.time()), STEP_S, (KILLED_S, STARTED_AGAIN_S))
         lines = {each.content["id"]: answers(running.watching, each, period) for each in every}
     for title, row in groupby(every, lambda panel: panel.row):
         name = title.lower().replace("'", "").replace(" ", "-")

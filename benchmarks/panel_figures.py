@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
 from tests.dashboard import Panel
@@ -18,6 +18,7 @@ INCHES = (0.62, 0.36)  # of a column and a line of Grafana's grid
 COLUMNS = 24
 SMALL = 7
 MARK = {"color": "0.4", "linestyle": ":", "linewidth": 0.8}
+Values = NDArray[np.float64]
 NAMES_OF_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -33,7 +34,16 @@ class Period:
 
     start: float  # seconds since the epoch
     end: float
+    step: float  # seconds between two points
     marks: tuple[float, ...] = ()  # seconds since the start
+
+    @property
+    def length_s(self) -> float:
+        return self.end - self.start
+
+    @property
+    def times(self) -> Values:
+        return np.arange(self.start, self.end + 1e-6, self.step)
 
 
 Draw = Callable[[SubFigure, Panel, Sequence[Line], Period], None]
@@ -104,8 +114,9 @@ def _line(axes: Axes, line: Line, overrides: set[str], period: Period) -> None:
     style = {"linestyle": "--", "color": "tab:red"} if "custom.lineStyle" in overrides else {}
     if "custom.stacking" in overrides:
         style = {"color": "black"}
-    times = [at - period.start for at, _ in line.series.points]
-    axes.plot(times, [value for _, value in line.series.points], label=line.legend, lw=1.4, **style)
+    known = dict(line.series.points)
+    values = [known.get(at, math.nan) for at in period.times]  # Grafana leaves gaps as well
+    axes.plot(period.times - period.start, values, label=line.legend, lw=1.4, **style)
 
 
 def _table(
@@ -179,16 +190,26 @@ def _nothing(cell: SubFigure) -> None:
 
 def _axes_in_time(cell: SubFigure, panel: Panel, period: Period) -> Axes:
     axes: Axes = cell.subplots()
-    axes.set_xlim(0, period.end - period.start)
+    axes.set_xlim(0, period.length_s)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s // 60:.0f}:{s % 60:02.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, panel.unit)))
     axes.xaxis.set_major_locator(MultipleLocator(30))
+    if panel.unit == "bytes":
+        axes.yaxis.set_major_locator(_PowersOfTwo())
     axes.tick_params(labelsize=SMALL)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     for mark in period.marks:
         axes.axvline(mark, **MARK)
     return axes
+
+
+class _PowersOfTwo(MaxNLocator):
+    """Ticks at round numbers of bytes: four to eight of them, a power of two apart."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Values:
+        step = 2.0 ** math.floor(math.log2(max(vmax - vmin, 1) / 4))
+        return np.arange(0, vmax + step, step)
 
 
 KINDS: dict[str, Draw] = {
