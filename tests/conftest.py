@@ -1,5 +1,6 @@
 """Fixtures for every test: a real Redis (an embedded Valkey), empty at each test's start."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
 from contract.connections import connect
 from tests.address import free_port
 from tests.service import STARTER, process
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # OpenMP's threads spin, and so hold up the other half
+    os.environ |= {"OMP_NUM_THREADS": "1", "DARKROOM_THREADS": "1"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
