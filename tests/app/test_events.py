@@ -241,7 +241,7 @@ async def test_comments_keep_the_connection_alive(
 @pytest.mark.parametrize(
     ("job_id", "status", "code"),
     [
-        (new_job_id(), 404, "job_not_found"),
+        pytest.param(new_job_id(), 404, "job_not_found", id="of now"),
         ("00000000-88bd-7a27-b2ae-4323d6ddb518", 410, "job_expired"),
         ("1", 404, "job_not_found"),
     ],

@@ -189,9 +189,9 @@ async def test_what_has_ended_cannot_be_cancelled(client: httpx.AsyncClient, job
 @pytest.mark.parametrize(
     ("job_id", "status", "code"),
     [
-        (new_job_id(), 404, "job_not_found"),
-        (id_made_at(time.time() - TTL_S - 60), 410, "job_expired"),
-        (id_made_at(time.time() + 3600), 404, "job_not_found"),
+        pytest.param(new_job_id(), 404, "job_not_found", id="of now"),
+        pytest.param(id_made_at(time.time() - TTL_S - 60), 410, "job_expired", id="of long ago"),
+        pytest.param(id_made_at(time.time() + 3600), 404, "job_not_found", id="of the future"),
         ("c6a5d21e-6a2c-4a5e-9d2c-0a4f3c0a4f3c", 404, "job_not_found"),
         ("1", 404, "job_not_found"),
         ("*", 404, "job_not_found"),

@@ -77,7 +77,7 @@ async def test_jobs_are_filtered(client: httpx.AsyncClient, jobs: Queue) -> None
         ("cursor", "abc"),
         ("cursor", "é"),
         ("cursor", "A" * 22),
-        ("cursor", identity.new_job_id()),
+        pytest.param("cursor", identity.new_job_id(), id="cursor-a job"),
     ],
 )
 async def test_a_wrong_question_is_refused_by_name(

@@ -15,6 +15,7 @@ from app.settings import AppSettings
 from contract import queue
 from contract.connections import connect
 from contract.workers import announce
+from tests.address import free_port
 from tests.app.conftest import develop, serving
 from tests.contract.samples import MODEL, model_card, worker_card
 from tests.waiting import until
@@ -28,7 +29,7 @@ class Outage:
     """A Redis of its own that the test stops and starts, always on the same port."""
 
     def __init__(self) -> None:
-        self.server = ValkeyServer()
+        self.server = ValkeyServer(port=free_port())
         self.server.start()
         self.port = self.server.port
         self.url = f"{self.server.connection_url}/0"

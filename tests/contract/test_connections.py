@@ -21,7 +21,7 @@ from tests.waiting import LIMIT_S, until
 @pytest.fixture(scope="module")
 def own_url() -> Iterator[str]:
     """A Redis that may be spoilt."""
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield f"{server.connection_url}/0"
 
 
@@ -117,7 +117,7 @@ def test_a_connection_that_met_a_replica_is_made_anew(
 ) -> None:
     """The address leads to the new primary by then; the old one still answers on what stands."""
     with (
-        ValkeyServer() as primary,
+        ValkeyServer(port=free_port()) as primary,
         Address(port_of(own_url)) as address,
         connect(address.url, timeout_s=3.0) as client,
     ):

@@ -253,7 +253,10 @@ async def test_a_frozen_redis_hangs_neither_the_app_nor_the_worker(
 @contextmanager
 def replicated(site: Site) -> Iterator[Redis]:
     """A connection to a replica that is up to date; at the end all is as it was before."""
-    with ValkeyServer(config=AOF) as replica, connect(replica.connection_url, timeout_s=3.0) as new:
+    with (
+        ValkeyServer(port=free_port(), config=AOF) as replica,
+        connect(replica.connection_url, timeout_s=3.0) as new,
+    ):
         new.replicaof("127.0.0.1", str(site.server.port))
         until(lambda: new.info("replication")["master_link_status"] == "up")
         try:
