@@ -45,6 +45,7 @@ from app.security import SecuredApp
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
+from contract.connections import look_for_redis
 from contract.errors import BadSetting
 from contract.pictures.opening import open_store
 
@@ -162,16 +163,19 @@ def serve(settings: AppSettings) -> None:
     """Serves until a signal asks for the end.
 
     Raises:
-        BadSetting: the address cannot be listened on, or would be open to all, or the picture store
-            cannot be opened.
+        BadSetting: the address cannot be listened on, or would be open to all, the picture store
+            cannot be opened, or Redis wants another password.
     """
     settings.require_keys_or_loopback()
     with listen(settings) as listener:
-        # uvicorn stops in order and then raises the signal again, as if it had been killed.
-        signal.signal(signal.SIGTERM, lambda signum, frame: None)
         room = make_room(settings.max_connections)
         settings = settings.model_copy(update={"max_connections": room})
-        ApiServer(create_app(settings)).run(sockets=[listener])
+        app = create_app(settings)
+        services: Services = app.state.services
+        look_for_redis(services.backend.connection)
+        # uvicorn stops in order and then raises the signal again, as if it had been killed.
+        signal.signal(signal.SIGTERM, lambda signum, frame: None)
+        ApiServer(app).run(sockets=[listener])
 
 
 def listen(settings: AppSettings) -> socket.socket:

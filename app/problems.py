@@ -54,6 +54,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     errors.EngineFault.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.WorkerLost.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.DeadlineExceeded.code: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.NewerContract.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MalformedJob.code: HTTPStatus.INTERNAL_SERVER_ERROR,
     DarkroomError.code: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

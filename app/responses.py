@@ -44,6 +44,8 @@ EXAMPLES: Mapping[type[DarkroomError], str] = {
     errors.EngineFault: "The engine failed on this picture.",
     errors.WorkerLost: "3 workers died of it, the last one while it ran alone.",
     errors.DeadlineExceeded: "No worker took the job within the time that it may wait.",
+    errors.NewerContract: "The job is of version 2 of the contract, and this release knows no more "
+    "than 1: upgrade it.",
     errors.MalformedJob: "The record of job 01a20cbb-88bd-7a27-b2ae-4323d6ddb518 cannot be read.",
 }
 FIELDS: Mapping[type[DarkroomError], str] = {

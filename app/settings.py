@@ -1,18 +1,28 @@
 """Settings of the HTTP side."""
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from contract.errors import BadSetting
 from contract.request import ModelId
-from contract.settings import WebhookSettings, words
+from contract.settings import HostPattern, WebhookSettings, words
+
+
+def _alias(text: str) -> str:
+    if re.fullmatch(r"[^=]+(=[^=]+)?", text) is None:
+        raise PydanticCustomError("alias", "must be names, such as dall-e-3=large or gpt-image-*")
+    return text
 
 
 class AppSettings(WebhookSettings):
-    host: Annotated[str, Field(description="Address that the API listens on.")] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1, description="Address that the API listens on.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
     ] = 8000
@@ -25,7 +35,7 @@ class AppSettings(WebhookSettings):
         ),
     ] = None
     allowed_hosts: Annotated[
-        tuple[str, ...],
+        tuple[HostPattern, ...],
         NoDecode,
         BeforeValidator(words),
         Field(
@@ -81,7 +91,7 @@ class AppSettings(WebhookSettings):
         ),
     ] = None
     openai_models: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[^=]+(=[^=]+)?$")], ...],
+        tuple[Annotated[str, AfterValidator(_alias)], ...],
         NoDecode,
         BeforeValidator(words),
         Field(
@@ -134,12 +144,17 @@ class AppSettings(WebhookSettings):
     def needs_keys(self) -> bool:
         return self.keys == "required"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can ask."""
+        return _is_loopback(self.host)
+
     def require_keys_or_loopback(self) -> None:
         """
         Raises:
             BadSetting: others than this machine could ask, and nobody said that they may.
         """
-        if self.keys is None and not _is_loopback(self.host):
+        if self.keys is None and not self.is_loopback:
             raise BadSetting(
                 f"DARKROOM_KEYS: the API would listen on {self.host}, where other machines may "
                 "reach it. Set it to required, and make keys with `darkroom keys add NAME`; or to "

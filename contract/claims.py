@@ -17,6 +17,7 @@ from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, JobFault, restore_job
 from contract.leases import EXECUTION_FIELD
+from contract.newer_jobs import NewerJobs, Waiting
 from contract.queue import job_request, queue_text
 from contract.request import JobRequest
 from contract.transactions import (
@@ -33,6 +34,7 @@ from contract.transactions import (
     transact,
 )
 from contract.turns import put_in_front
+from contract.version import CONTRACT_VERSION, is_newer
 from contract.webhooks import note_webhook
 
 EXECUTION_TTL_S = 90
@@ -41,12 +43,12 @@ EXECUTION_TTL_S = 90
 QUARANTINE_TTL_S = 24 * 3600
 """How long a record that cannot be read is kept for a person to look at."""
 
-# Only the job that was looked at: another one, a suspect maybe, may be first by now.
+# Only the job that was looked at: another one, a suspect maybe, may stand there by now.
 _POP = """
-if redis.call('LINDEX', KEYS[1], 0) == ARGV[1] then
-    return redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
-end
-return false
+if redis.call('LINDEX', KEYS[1], ARGV[2]) ~= ARGV[1] then return false end
+redis.call('LREM', KEYS[1], 1, ARGV[1])
+redis.call('RPUSH', KEYS[2], ARGV[1])
+return ARGV[1]
 """
 
 Fits = Callable[[JobRequest, bool], bool]
@@ -56,37 +58,45 @@ logger = logging.getLogger(__name__)
 
 
 def take(
-    queue: Queue, worker_name: str, fits: Fits = lambda request, is_suspect: True
+    queue: Queue,
+    worker_name: str,
+    fits: Fits = lambda request, is_suspect: True,
+    newer: NewerJobs | None = None,
 ) -> Claim | None:
     """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
     is left to other workers. Does not block.
 
     What was popped stays on RQ's intermediate list until the claim, so a death in between loses
     nothing.
+
+    Args:
+        newer: the jobs of a newer contract, which are passed over; who takes job after job keeps
+            it, so that they are not read each time.
     """
-    while (head := queue.connection.lindex(queue.key, 0)) is not None and _fits(queue, head, fits):
-        popped: Any = queue.connection.eval(
-            _POP, 2, queue.key, queue.intermediate_queue_key, cast("str", head)
-        )
-        taken = claim(queue, popped, worker_name) if popped is not None else None
+    newer = NewerJobs(queue) if newer is None else newer
+    while (first := newer.first_behind()) is not None and _fits(first, fits):
+        keys = queue.key, queue.intermediate_queue_key
+        popped: Any = queue.connection.eval(_POP, len(keys), *keys, first.member, first.at)
+        taken = claim(queue, popped, worker_name, newer.known) if popped is not None else None
         if taken is not None:
             return taken
     return None
 
 
-def _fits(queue: Queue, head: bytes | str, fits: Fits) -> bool:
+def _fits(waiting: Waiting, fits: Fits) -> bool:
     """One that cannot be read does: whoever takes it sets it aside."""
-    job_id = queue_text(head)
     try:
-        raw = read_hash(queue.connection, Job.key_for(job_id))
-        request = job_request(restore_job(queue.connection, job_id, raw).kwargs)
-        return fits(request, is_suspect(raw))
+        return fits(job_request(waiting.kwargs), waiting.is_suspect)
     except MalformedJob:
         return True
 
 
-def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
-    """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double."""
+def claim(
+    queue: Queue, popped: bytes | str, worker_name: str, known: int = CONTRACT_VERSION
+) -> Claim | None:
+    """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double; or of
+    a contract beyond `known`: then it is back where it was, for a newer worker.
+    """
     job_id = queue_text(popped)
     connection, key = queue.connection, Job.key_for(job_id)
     made: Claim | None = None
@@ -100,17 +110,23 @@ def claim(queue: Queue, popped: bytes | str, worker_name: str) -> Claim | None:
         end = _past_end(queue, job_id, pipeline) if DONE_FIELD.encode() in raw else None
         pipeline.multi()
         pipeline.lrem(queue.intermediate_queue_key, 1, cast("str", popped))
-        note_left(pipeline, queue.name, job_id, owner_of(raw))
         if raw.get(b"status") != JobStatus.QUEUED.encode():
-            return None
-        if end is not None:
-            pipeline.hset(key, "status", end)
-            publish_end(pipeline, job_id)
+            note_left(pipeline, queue.name, job_id, owner_of(raw))
             return None
         try:
             job = restore_job(connection, job_id, raw)
         except MalformedJob as error:
+            note_left(pipeline, queue.name, job_id, owner_of(raw))
             _quarantine(pipeline, job_id, owner_of(raw), error)
+            return None
+        if is_newer(job.kwargs, known):
+            pipeline.lpush(queue.key, popped)
+            put_in_front(pipeline, queue, job_id)
+            return None
+        note_left(pipeline, queue.name, job_id, owner_of(raw))
+        if end is not None:
+            pipeline.hset(key, "status", end)
+            publish_end(pipeline, job_id)
             return None
         former = raw.get(EXECUTION_FIELD.encode())
         if former is not None:  # our own moves take it away

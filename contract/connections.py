@@ -48,19 +48,46 @@ def require_redis(client: redis.Redis, patience_s: float = 0.0) -> None:
         patience_s: how long one that is being restarted, or loads what it holds, is waited for.
 
     Raises:
-        BadSetting: no Redis answers.
+        BadSetting: no Redis answers, or one that wants another password.
     """
     until = time.monotonic() + patience_s
     for failures in count(1):
         try:
             client.ping()
+        except redis.AuthenticationError as error:
+            raise _wrong_password(error) from error
         except redis.RedisError as error:
             if time.monotonic() >= until:
-                raise BadSetting(f"REDIS_URL: no Redis answers there: {error}") from error
+                raise BadSetting(
+                    f"REDIS_URL: no Redis answers there, so start one or name where it is: {error}"
+                ) from error
             logger.warning("waiting for Redis: %s", error)
             time.sleep(pause_s(failures))
         else:
             return
+
+
+def look_for_redis(client: redis.Redis) -> None:
+    """For a process that can wait for it: says where there is none.
+
+    Raises:
+        BadSetting: one answers that wants another password.
+    """
+    try:
+        client.ping()
+    except redis.AuthenticationError as error:
+        raise _wrong_password(error) from error
+    except redis.RedisError as error:
+        logger.warning(
+            "REDIS_URL: no Redis answers there; until one does, nothing can be done: %s", error
+        )
+
+
+def _wrong_password(error: redis.AuthenticationError) -> BadSetting:
+    return BadSetting(
+        "REDIS_URL: Redis wants another password or user, as in redis://USER:PASSWORD@HOST:6379/0: "
+        f"{error}"
+    )
 
 
 def _leaving_replicas(kind: type[AbstractConnection]) -> type[AbstractConnection]:

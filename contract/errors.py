@@ -40,6 +40,7 @@ DarkroomError
 │   ├── EngineFault           engine_fault
 │   ├── WorkerLost            worker_lost
 │   ├── DeadlineExceeded      deadline_exceeded
+│   ├── NewerContract         newer_contract
 │   └── MalformedJob          malformed_job
 ├── StartupError              a sentence for the operator; the process does not start
 │   ├── BadSetting            bad_setting
@@ -281,6 +282,13 @@ class WorkerLost(GenerationError):
 class DeadlineExceeded(GenerationError):
     code = "deadline_exceeded"
     title = "The job waited for a worker longer than it may"
+
+
+class NewerContract(GenerationError):
+    """Of one who cannot leave the job to others: a stock worker, or an API that is asked for it."""
+
+    code = "newer_contract"
+    title = "The job was made by a newer release"
 
 
 class MalformedJob(GenerationError):

@@ -16,7 +16,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from contract import backlog, queue
-from contract.errors import DarkroomError, MalformedJob
+from contract.errors import DarkroomError, MalformedJob, NewerContract
 from contract.progress import progress_key, read_progress
 from contract.request import GenerateRequest, JobRequest
 from contract.subscription import Subscription
@@ -161,6 +161,7 @@ def read_job(connection: Redis, job_id: str, owner: str | None = None) -> JobRec
         owner: who looks, by the id of its key: another's job is as good as none. None sees all.
 
     Raises:
+        NewerContract: there is one that only a newer release understands.
         MalformedJob: there is one, but not of our making.
     """
     pipeline = connection.pipeline(transaction=False)
@@ -199,7 +200,7 @@ def read_jobs(connection: Redis, job_ids: Sequence[str]) -> list[JobRecord]:
     found = []
     for n, job_id in enumerate(job_ids):
         raw, results, progress = answers[_ASKED * n : _ASKED * (n + 1)]
-        with suppress(MalformedJob):
+        with suppress(MalformedJob, NewerContract):
             if b"data" in raw:
                 found.append(_record(connection, job_id, raw, results, progress))
     return found

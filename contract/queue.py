@@ -23,12 +23,13 @@ from contract.idempotency import Ticket
 from contract.mould import Mould, own_words, words_of
 from contract.origin import UNKNOWN, Origin
 from contract.request import JobRequest
+from contract.version import CONTRACT_VERSION, VERSION_ARGUMENT, require_known
 
 TASK = "worker.tasks.generate"
 """By name, so that the HTTP side never imports it."""
 
-LEAST_REDIS = (6, 2, 0)
-"""RQ would ask for the server's version; to say it costs no round trip."""
+LEAST_REDIS = (7, 0, 0)
+"""EXPIRE has NX and GT since. RQ would ask for the version; to say it costs no round trip."""
 
 STOCK_TIMEOUT_S = 3600
 """How long a stock `rq worker` lets one job run."""
@@ -178,7 +179,11 @@ def _arguments(
     request: JobRequest, job_id: str, wait_s: float | None, origin: Origin
 ) -> dict[str, Any]:
     """Of the task."""
-    arguments: dict[str, Any] = {"request": request.model_dump(mode="json")} | origin.arguments
+    arguments: dict[str, Any] = {
+        "request": request.model_dump(mode="json"),
+        VERSION_ARGUMENT: CONTRACT_VERSION,
+        **origin.arguments,
+    }
     if wait_s is not None:
         arguments["deadline"] = (identity.created_at(job_id) or time.time()) + wait_s
     return arguments
@@ -239,9 +244,12 @@ def job_request(kwargs: Mapping[str, Any]) -> JobRequest:
     """The request in an RQ job's arguments.
 
     Raises:
+        NewerContract: a newer release has written what this one does not understand.
         MalformedJob: the arguments are not of our making.
     """
     try:
         return JobRequest.model_validate(kwargs["request"])
     except (KeyError, TypeError, ValidationError) as error:
+        if isinstance(kwargs, Mapping):
+            require_known(kwargs)
         raise MalformedJob(f"The job's request is not valid: {error}") from error

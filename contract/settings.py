@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from redis import ConnectionPool
 
 from contract.destinations import Destinations
 from contract.errors import BadSetting
@@ -35,13 +36,26 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*"
 
 
 def _redis_url(url: str) -> str:
-    options = parse_qs(urlsplit(url).query)
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise PydanticCustomError("redis_url", "must be redis://…, rediss://… or unix://…")
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    if parts.scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path):
+        raise PydanticCustomError("redis_url", "must end in the number of a database, as in …/0")
     if options.get("protocol") == ["3"] or not _FORMS.isdisjoint(options):
         raise PydanticCustomError(
             "redis_url",
             "must not change the form of answers: no protocol=3, decode_responses or "
             "legacy_responses",
         )
+    try:
+        ConnectionPool.from_url(url).make_connection()  # which connects to nothing yet
+    except (TypeError, ValueError) as error:  # whose text may hold a part of a password
+        raise PydanticCustomError(
+            "redis_url",
+            "must be as in redis://default:PASSWORD@HOST:6379/0, the password percent-encoded, and "
+            "options after a ? such as redis-py has",
+        ) from error
     return url
 
 
@@ -116,7 +130,6 @@ class CommonSettings(BaseSettings):
         AfterValidator(_redis_url),
         Field(
             validation_alias="REDIS_URL",
-            pattern=r"^(rediss?|unix)://",
             description="The Redis that holds the queue.",
         ),
     ] = "redis://127.0.0.1:6379/0"
@@ -207,10 +220,15 @@ def load_settings(settings_class: type[SettingsT], **overrides: object) -> Setti
         raise BadSetting(f"{SECRETS}: a file there cannot be read: {error.__cause__}.") from error
     except ValidationError as error:
         faults = [
-            f"{environment_name(settings_class, str(fault['loc'][0]))}: {fault['msg']}"
+            f"{environment_name(settings_class, str(fault['loc'][0]))}: {_said(fault['msg'])}"
             for fault in error.errors(include_url=False, include_input=False)
         ]
         raise BadSetting("; ".join(faults)) from error
+
+
+def _said(message: str) -> str:
+    """In our words: what pydantic calls an input is a setting here."""
+    return re.sub(r"^(Input|String|Value) should ", "must ", message)
 
 
 def environment_name(settings_class: type[CommonSettings], field: str) -> str:

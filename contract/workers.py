@@ -57,6 +57,12 @@ class WorkerCard(BaseModel):
     rows: Annotated[int, Field(description="Row budget at the model's native size.")]
     metrics_port: int
     started_at: Annotated[float, Field(description="Seconds since the epoch.")]
+    version: Annotated[
+        str, Field(description="The release that it runs; empty where it did not say.")
+    ] = ""
+    contract: Annotated[
+        int, Field(description="It takes jobs up to this version of the contract.")
+    ] = 1
     row_steps_per_s: Annotated[
         float | None,
         Field(description="Rows of U-Net calls in a second, lately; null before the first step."),

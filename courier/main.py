@@ -18,7 +18,10 @@ def run_courier(settings: CourierSettings) -> None:
         BadSetting: there is no secret to sign with, or no Redis.
     """
     if not settings.signing_keys:
-        raise BadSetting("DARKROOM_WEBHOOK_SECRET: webhooks are signed, so it must be set.")
+        raise BadSetting(
+            "DARKROOM_WEBHOOK_SECRET: webhooks are signed, so set it to what the API has: whsec_ "
+            "and the base64 of 24 to 64 random bytes."
+        )
     connection = connect(settings.redis_url, timeout_s=CourierWorker.connection_timeout)
     require_redis(connection, START_PATIENCE_S)
     try:

@@ -87,6 +87,13 @@ def _webhooks(options: argparse.Namespace) -> None:
     os._exit(0)
 
 
+def _doctor(options: argparse.Namespace) -> None:
+    from darkroom.doctor.examination import run_doctor
+    from darkroom.doctor.parts import Part
+
+    sys.exit(run_doctor(Part(options.part), as_json=options.json, with_details=options.verbose))
+
+
 def _keys_add(options: argparse.Namespace) -> None:
     from darkroom import keys
 
@@ -136,6 +143,17 @@ def _parser() -> argparse.ArgumentParser:
 
     webhooks = commands.add_parser("webhooks", help="delivers webhooks")
     webhooks.set_defaults(command=_webhooks)
+
+    doctor = commands.add_parser("doctor", help="what is wrong here, and how to mend it")
+    doctor.add_argument(
+        "--part",
+        choices=("all", "api", "worker", "webhooks"),
+        default="all",
+        help="what is to run here (default: all of it)",
+    )
+    doctor.add_argument("--json", action="store_true", help="for a program")
+    doctor.add_argument("--verbose", action="store_true", help="settings that are not set, too")
+    doctor.set_defaults(command=_doctor)
 
     add_client_commands(commands)
     _add_keys(commands.add_parser("keys", help="API keys: who may ask, and for how much"))

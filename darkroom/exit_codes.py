@@ -15,7 +15,7 @@ from darkroom.client.errors import (
 
 class ExitCode(IntEnum):
     DONE = 0
-    FAILED = 1  # the job, or the service
+    FAILED = 1  # the job, the service, or something that `darkroom doctor` looked at
     MISTAKE = 2  # in what was asked; the same again ends the same
     LATER = 3  # the service cannot be reached, or cannot do it now
     INTERRUPTED = 130  # by Ctrl-C, as shells have it

@@ -45,4 +45,6 @@ def require_alive(parts: Mapping[str, Part]) -> None:
     """
     for name, process in parts.items():
         if process.poll() is not None:
-            raise BadSetting(f"The {name} has ended with exit code {process.returncode}.")
+            raise BadSetting(
+                f"The {name} has ended with exit code {process.returncode}; it said why above."
+            )

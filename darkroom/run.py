@@ -13,29 +13,38 @@ from types import FrameType
 import httpx
 
 from app.settings import AppSettings
+from contract.connections import connect, require_redis
 from contract.errors import BadSetting
 from contract.settings import load_settings
 from darkroom.address import local_url, usable_port
 from darkroom.embedded_redis import embedded_redis, free_url
 from darkroom.part import Part, part, require_alive
+from worker.engine.model_folder import check_folder
 from worker.settings import WorkerSettings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_LIMIT_S = 300.0
 POLL_S = 0.1
+TIMEOUT_S = 5.0
 
 
 def run_all(*, port: int | None, metrics_port: int | None, data: Path) -> None:
     """Starts everything, says where it is, and stops everything at the first signal.
 
     Raises:
-        BadSetting: a setting is wrong, a port is taken, or a part of the service did not start.
+        BadSetting: a setting is wrong, a port is taken, the Redis that is named does not answer, or
+            a part of the service did not start.
+        BadCheckpoint: the checkpoint is missing or broken.
     """
     named = os.environ.get("REDIS_URL")
     redis_url = named or free_url()
     api = load_settings(AppSettings, port=port, redis_url=redis_url)
     worker = load_settings(WorkerSettings, metrics_port=metrics_port, redis_url=redis_url)
     api.require_keys_or_loopback()
+    check_folder(worker.checkpoint)
+    if named:
+        with connect(redis_url, timeout_s=TIMEOUT_S) as connection:
+            require_redis(connection)
     port = usable_port(api.host, api.port, "DARKROOM_PORT")
     metrics_port = usable_port(worker.metrics_host, worker.metrics_port, "DARKROOM_METRICS_PORT")
     address = local_url(api.host, port)

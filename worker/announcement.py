@@ -3,8 +3,11 @@
 import os
 import socket
 import time
+from importlib.metadata import version
 
+from contract.errors import BadSetting
 from contract.request import MOST_STEPS
+from contract.version import CONTRACT_VERSION
 from contract.workers import ModelCard, SamplerCard, WorkerCard
 from worker.engine.engine import Engine
 from worker.engine.sampler import sampler_support
@@ -12,9 +15,18 @@ from worker.settings import WorkerSettings
 
 
 def model_card(engine: Engine, settings: WorkerSettings) -> ModelCard:
-    """What the model can do. Probes every sampler, which takes about half a second."""
+    """What the model can do. Probes every sampler, which takes about half a second.
+
+    Raises:
+        BadSetting: nobody could ask for a picture of its own size.
+    """
     model = engine.model
     width, height = model.native_size
+    if settings.max_side is not None and settings.max_side < max(width, height):
+        raise BadSetting(
+            f"DARKROOM_MAX_SIDE is {settings.max_side}, and the model's own pictures have "
+            f"{width}x{height} pixels; set it to {max(width, height)} or more."
+        )
     multiple = max(8, model.vae_scale_factor)
     support = sampler_support(model.scheduler_config, MOST_STEPS)
     return ModelCard(
@@ -46,4 +58,6 @@ def worker_card(engine: Engine, settings: WorkerSettings, metrics_port: int) -> 
         rows=engine.budget.native_rows,
         metrics_port=metrics_port,
         started_at=time.time(),
+        version=version("darkroom"),
+        contract=CONTRACT_VERSION,
     )

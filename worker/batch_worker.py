@@ -29,9 +29,11 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from contract import claims, endings
 from contract.errors import JobEnded, JobNotFound, WorkerLost
+from contract.newer_jobs import NewerJobs
 from contract.pictures.opening import open_store
 from contract.progress import JobProgress
 from contract.transactions import Claim
+from contract.version import CONTRACT_VERSION
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.checkpoints import Checkpointer
 from worker.development import Development
@@ -64,6 +66,7 @@ class BatchWorker(BaseWorker):
 
     death_penalty_class = TimerDeathPenalty  # RQ's other one works in the main thread only
     connection_timeout = 2  # seconds; RQ would raise the pool's to 415
+    contract_version = CONTRACT_VERSION  # jobs beyond it are left to newer workers
 
     def __init__(
         self,
@@ -96,6 +99,8 @@ class BatchWorker(BaseWorker):
         """Executions whose job is no longer ours, and how that is counted."""
         self._stopping = StopFlag()
         self._stopped_at = 0.0
+        self._newer = NewerJobs(queue, self.contract_version)
+        self._popped_in_vain = False
         store = open_store(settings, connection)
         self._publisher = Publisher(
             connection,
@@ -108,7 +113,15 @@ class BatchWorker(BaseWorker):
         )
         self._previews = PreviewWriter(connection)
         self._intake = Intake(
-            queue, name, engine, tables, self._publisher, model_card, self._began, self._lost
+            queue,
+            name,
+            engine,
+            tables,
+            self._publisher,
+            model_card,
+            self._began,
+            self._lost,
+            self._newer,
         )
         self._checkpointer = Checkpointer(
             connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
@@ -179,15 +192,30 @@ class BatchWorker(BaseWorker):
             return None
         queue = self._queue
         try:
+            if self._popped_in_vain or self._newer:
+                return self._look()
             wait_s = cast("int", IDLE_WAIT_S)  # redis-py's annotation knows no fractions
             popped = self.connection.blmove(
                 queue.key, queue.intermediate_queue_key, wait_s, "LEFT", "RIGHT"
             )
-            return claims.claim(queue, popped, self.name) if popped is not None else None
+            if popped is None:
+                return None
+            claim = claims.claim(queue, popped, self.name, self.contract_version)
+            self._popped_in_vain = claim is None
+            return claim
         except redis.RedisError as error:
             logger.warning("the queue cannot be asked for jobs: %s", error)
             self._stopping.wait(PAUSE_S)
             return None
+
+    def _look(self) -> Claim | None:
+        """The next job behind those of a newer contract: to pop them and put them back would only
+        keep them from newer workers."""
+        claim = claims.take(self._queue, self.name, newer=self._newer)
+        self._popped_in_vain = False
+        if claim is None and self._newer:
+            self._stopping.wait(IDLE_WAIT_S)
+        return claim
 
     def _develop(self) -> None:
         """The loop, until there is nothing to do or a stop is asked for. It never waits for Redis:

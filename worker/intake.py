@@ -15,12 +15,14 @@ from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
+from contract.newer_jobs import NewerJobs
 from contract.origin import Origin
 from contract.progress import JobProgress, progress_of
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
 from contract.resolution import check
 from contract.transactions import Claim
+from contract.version import require_known
 from contract.workers import ModelCard
 from worker.development import Development, PictureKey
 from worker.engine.engine import Engine
@@ -56,6 +58,7 @@ class Intake:
         card: ModelCard,
         began: Callable[[Claim], None],
         lost: Callable[[Claim, Development], None],
+        newer: NewerJobs,
     ):
         """
         Args:
@@ -68,6 +71,7 @@ class Intake:
         self._tables = tables
         self._publisher = publisher
         self._card = card
+        self._newer = newer
         self._began, self._lost = began, lost
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._asked: Future[list[Arrival]] | None = None
@@ -206,7 +210,7 @@ class Intake:
 
         arrivals: list[Arrival] = []
         try:
-            while (claim := claims.take(self._queue, self._worker_name, fits)) is not None:
+            while (claim := self._take(fits)) is not None:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
@@ -216,6 +220,9 @@ class Intake:
             self._pause(error)
         return arrivals
 
+    def _take(self, fits: claims.Fits) -> Claim | None:
+        return claims.take(self._queue, self._worker_name, fits, self._newer)
+
     def _let_in(self, asked: Future[list[Arrival]]) -> None:
         for arrival in asked.result():
             self._accept(*arrival)
@@ -224,6 +231,7 @@ class Intake:
         """Whatever stands in the record, it harms no other job. From here on its lease is kept."""
         self._began(claim)
         try:
+            require_known(claim.job.kwargs, self._newer.known)
             request = job_request(claim.job.kwargs)
             check(request, self._card)
             begun, told = self._begun(claim)

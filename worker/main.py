@@ -4,6 +4,7 @@ import logging
 import sys
 
 from contract.connections import START_PATIENCE_S, connect, require_redis
+from contract.pictures.opening import open_store
 from contract.queue import model_queue
 from contract.request import GenerateRequest
 from worker.announcement import model_card, worker_card
@@ -29,6 +30,7 @@ def run_worker(settings: WorkerSettings) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
     require_redis(connection, START_PATIENCE_S)
+    open_store(settings, connection).close()  # what is wrong is said before the model is loaded
     engine = start_engine(settings)
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)
@@ -44,6 +46,7 @@ def run_worker(settings: WorkerSettings) -> None:
         worker.work()
     finally:
         server.shutdown()
+        server.server_close()
         connection.close()
 
 

@@ -215,6 +215,7 @@ class WorkerMetrics:
             server, _ = start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
             raise BadSetting(
-                f"DARKROOM_METRICS_PORT: {host}:{port} cannot be listened on: {error.strerror}."
+                f"DARKROOM_METRICS_HOST and DARKROOM_METRICS_PORT: {host}:{port} cannot be "
+                f"listened on: {error.strerror}."
             ) from error
         return server, server.server_port

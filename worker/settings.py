@@ -1,11 +1,13 @@
 """The worker's settings."""
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from contract.settings import CommonSettings
 
@@ -16,14 +18,20 @@ def _usable_cores() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
+def _name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", text) is None:
+        raise PydanticCustomError("name", "must be 1 to 100 letters, digits, dots, - and _")
+    return text
+
+
 class WorkerSettings(CommonSettings):
     checkpoint: Annotated[
         Path, Field(description="A Stable Diffusion folder in diffusers' format.")
     ] = Path("models/starter")
     worker_name: Annotated[
         str,
+        AfterValidator(_name),
         Field(
-            pattern=r"^[A-Za-z0-9._-]{1,100}$",
             default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
             description="The worker's name in /readyz and `rq info`. Default: host and process id.",
         ),

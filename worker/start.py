@@ -91,7 +91,7 @@ def _dtype(settings: WorkerSettings, device: torch.device) -> torch.dtype:
     if settings.dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if settings.dtype == "float16" and device.type == "cpu":
-        raise BadSetting("DARKROOM_DTYPE is float16, which a CPU does not do; use float32.")
+        raise BadSetting("DARKROOM_DTYPE is float16, which a CPU does not do; use float32 or auto.")
     dtype = getattr(torch, settings.dtype)
     assert isinstance(dtype, torch.dtype)
     return dtype

@@ -18,6 +18,7 @@ from contract.pictures.opening import open_store
 from contract.pictures.store import digest_of
 from contract.queue import job_request, require_in_time
 from contract.settings import load_settings
+from contract.version import require_known
 from worker.alone import develop_alone
 from worker.development import Development
 from worker.engine.engine import Engine
@@ -28,15 +29,23 @@ from worker.tables import TableCache
 
 
 def generate(
-    request: Mapping[str, Any], deadline: float | None = None, received: float | None = None
+    request: Mapping[str, Any],
+    deadline: float | None = None,
+    received: float | None = None,
+    **others: Any,
 ) -> dict[str, Any]:
-    """Develops the pictures of the current RQ job and returns its `JobResult` as JSON."""
+    """Develops the pictures of the current RQ job and returns its `JobResult` as JSON.
+
+    Args:
+        others: the contract's version, and what may be left unread.
+    """
     job = get_current_job()
     if job is None:
         raise RuntimeError("worker.tasks.generate runs inside an RQ worker only")
     settings, engine, tables = _studio()
     storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
     try:
+        require_known(others)
         require_in_time({"deadline": deadline})
         asked, origin = job_request({"request": request}), Origin.of({"received": received})
         development = Development(job.id, asked, origin=origin)

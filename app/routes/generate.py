@@ -93,6 +93,7 @@ PROBLEMS = (
     errors.EngineFault,
     errors.WorkerLost,
     errors.DeadlineExceeded,
+    errors.NewerContract,
     errors.MalformedJob,
 )
 MANNER = headers_asked(

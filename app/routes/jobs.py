@@ -40,7 +40,13 @@ def _as_written(text: object) -> object:
 
 
 When = Annotated[datetime, BeforeValidator(_as_written)]
-NOT_THERE = (errors.JobNotFound, errors.JobExpired, errors.JobDeleted, errors.MalformedJob)
+NOT_THERE = (
+    errors.JobNotFound,
+    errors.JobExpired,
+    errors.JobDeleted,
+    errors.NewerContract,
+    errors.MalformedJob,
+)
 NOT_WRITTEN = (errors.RedisUnavailable, errors.QueueFull)
 """To cancel and to delete is to write, which a Redis that is out of memory refuses."""
 

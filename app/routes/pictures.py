@@ -35,6 +35,7 @@ REFUSALS = (
     errors.PictureExpired,
     errors.PictureNotReady,
     errors.JobEnded,
+    errors.NewerContract,
     errors.MalformedJob,
     errors.InvalidRequest,
     errors.RedisUnavailable,

@@ -30,10 +30,7 @@ def open_store(settings: CommonSettings, connection: Redis) -> PictureStore:
         return _folder(Path(unquote(parts.path)), settings.result_ttl_s)
     if parts.scheme == "s3":
         return _bucket(parts)
-    try:
-        return OtherRedisStore(connect(url, timeout_s=TIMEOUT_S), settings.result_ttl_s)
-    except ValueError as error:
-        raise BadSetting(f"{SETTING}: {error}.") from error
+    return OtherRedisStore(connect(url, timeout_s=TIMEOUT_S), settings.result_ttl_s)
 
 
 def _folder(root: Path, ttl_s: int) -> PictureStore:

@@ -41,6 +41,8 @@ class Worker(Answer):
     rows: int
     metrics_port: int
     started_at: float  # seconds since the epoch
+    version: str = ""  # its release; empty where it did not say
+    contract: int = 1  # it takes jobs up to this version of the contract
     row_steps_per_s: float | None
 
 

@@ -17,6 +17,7 @@ from contract.identity import new_job_id
 from contract.progress import JobProgress, write_progress
 from tests.app.conftest import WORKER, develop, serving
 from tests.contract.samples import TTL_S, job_result
+from tests.newer_jobs import ask_newer
 
 pytestmark = pytest.mark.anyio
 
@@ -221,6 +222,19 @@ async def test_a_record_that_cannot_be_read_is_a_problem_of_its_own(
     connection.hset(Job.key_for(job_id), "created_at", "yesterday")
     for response in (await client.get(f"/jobs/{job_id}"), await client.delete(f"/jobs/{job_id}")):
         assert (response.status_code, response.json()["code"]) == (500, "malformed_job")
+
+
+async def test_a_job_that_only_a_newer_release_understands_is_503(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    job_id = ask_newer(jobs, mood="blue")
+    response = await client.get(f"/jobs/{job_id}")
+    assert (response.status_code, response.json()["code"]) == (503, "newer_contract")
+    assert "upgrade it" in response.json()["detail"]
+    known = ask_newer(jobs)
+    assert (await client.get(f"/jobs/{known}")).json()["state"] == "queued"
+    listed = (await client.get("/jobs")).json()["jobs"]
+    assert job_id not in [each["id"] for each in listed]
 
 
 async def test_a_job_whose_record_has_expired_is_410(

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from contract.errors import BadCheckpoint
 from tests.engine.conftest import CPU, STARTER
-from worker.engine.model import PARTS, Model, load_model
+from worker.engine.model import Model, load_model
+from worker.engine.model_folder import PARTS
 
 WEIGHTS = {
     "text_encoder": "model.safetensors",

@@ -10,6 +10,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from contract.job import JobState, read_job
+from tests.newer_jobs import ask_newer
 from tests.reference import Wish, develop
 from tests.worker.conftest import Ask
 from tests.worker.test_batch_worker import assert_same_picture, pixels
@@ -28,6 +29,7 @@ def test_a_stock_worker_runs_the_same_jobs(
 ) -> None:
     drawn, refused = ask(seed=5, images=2), ask(sampler="lcm", steps=99)
     late = late_job(jobs, wait_s=-1)
+    newer = ask_newer(jobs)
     command = ["worker", "--burst", "--url", redis_url, "--worker-class", "rq.SimpleWorker"]
     command += ["--serializer", "rq.serializers.JSONSerializer", jobs.name]
     environment = os.environ | {
@@ -55,5 +57,9 @@ def test_a_stock_worker_runs_the_same_jobs(
     assert exceeded is not None
     assert exceeded.error is not None
     assert exceeded.error.code == "deadline_exceeded"
+    beyond = read_job(connection, newer)
+    assert beyond is not None
+    assert beyond.error is not None
+    assert beyond.error.code == "newer_contract"
     assert connection.xlen(f"rq:results:{refused}") == 1  # an honest failure is not tried again
     assert "sampler_refused" not in Job.fetch(drawn, connection, JSONSerializer).description

@@ -1,6 +1,5 @@
 """A loaded checkpoint: text encoder, U-Net and VAE of a Stable Diffusion folder of diffusers."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from contract.errors import BadCheckpoint
 from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.fingerprint import fingerprint
+from worker.engine.model_folder import check_folder, read_json
 from worker.engine.recorder import Recorder
 
 Shape = tuple[int, int]
@@ -21,15 +21,6 @@ Shape = tuple[int, int]
 
 UnetCall = Callable[[Tensor, Tensor, Tensor], Tensor]
 VaeCall = Callable[[Tensor], Tensor]
-
-PARTS = {
-    "tokenizer": "tokenizer_config.json",
-    "text_encoder": "config.json",
-    "unet": "config.json",
-    "vae": "config.json",
-    "scheduler": "scheduler_config.json",
-}
-"""The folders of a checkpoint, each with the file that it cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +132,7 @@ def load_model(
         BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together; the
             text says which.
     """
-    _check_folder(path)
+    check_folder(path)
     unet = _load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval()
     vae = _load_module(AutoencoderKL, path, "vae", dtype).to(device).eval()
     model = Model(
@@ -157,7 +148,6 @@ def load_model(
         unet_call=call_unet(unet),
         vae_call=call_vae(vae),
     )
-    _check_unet(path, model)
     _check_tokenizer(path, model)
     return prepare(model, records=records, compiles=compiles)
 
@@ -177,64 +167,11 @@ def prepare(model: Model, *, records: bool, compiles: bool) -> Model:
     return replace(model, unet_call=predict, vae_call=decode)
 
 
-def _check_folder(path: Path) -> None:
-    if not path.is_dir():
-        raise BadCheckpoint(
-            f"The checkpoint folder {path} does not exist. "
-            "DARKROOM_CHECKPOINT must name a Stable Diffusion folder in diffusers' format."
-        )
-    if not (path / "model_index.json").is_file():
-        raise BadCheckpoint(
-            f"The checkpoint folder {path} holds no model_index.json, so it is not a model in "
-            "diffusers' folder format."
-        )
-    kind = _read_json(path / "model_index.json").get("_class_name")
-    if kind != "StableDiffusionPipeline":
-        raise BadCheckpoint(
-            f"The checkpoint {path} is a {kind}; only StableDiffusionPipeline is supported."
-        )
-    for part, needed in PARTS.items():
-        if not (path / part).is_dir():
-            raise BadCheckpoint(f"The checkpoint {path} has no folder {part}/.")
-        if not (path / part / needed).is_file():
-            raise BadCheckpoint(f"The checkpoint {path} has no file {part}/{needed}.")
-        _read_json(path / part / needed)
-    files = {file.name for file in (path / "tokenizer").iterdir()}
-    if "tokenizer.json" not in files and not {"vocab.json", "merges.txt"} <= files:
-        raise BadCheckpoint(
-            f"The checkpoint {path} has no vocabulary in tokenizer/: neither tokenizer.json nor "
-            "vocab.json and merges.txt."
-        )
-    for part in ("text_encoder", "unet", "vae"):
-        if not any((path / part).glob("*.safetensors")):
-            raise BadCheckpoint(f"The checkpoint {path} has no weights (*.safetensors) in {part}/.")
-
-
 def _scheduler_config(path: Path) -> dict[str, Any]:
     """As StableDiffusionPipeline has it: of these two, which old checkpoints leave out or set
     otherwise, it never uses another value."""
-    config = _read_json(path / "scheduler" / "scheduler_config.json")
+    config = read_json(path / "scheduler" / "scheduler_config.json")
     return config | {"steps_offset": 1, "clip_sample": False}
-
-
-def _check_unet(path: Path, model: Model) -> None:
-    config = model.unet.config
-    if config.time_cond_proj_dim is not None:
-        raise BadCheckpoint(f"The U-Net of {path} wants a guidance embedding: not supported yet.")
-    if config.addition_embed_type is not None:
-        raise BadCheckpoint(f"The U-Net of {path} is of the SDXL family: not supported yet.")
-    width = model.text_encoder.config.hidden_size
-    if config.cross_attention_dim != width:
-        raise BadCheckpoint(
-            f"The U-Net of {path} reads prompts of width {config.cross_attention_dim}, but its "
-            f"text encoder writes {width}."
-        )
-    channels = model.vae.config.latent_channels
-    if not config.in_channels == config.out_channels == channels:
-        raise BadCheckpoint(
-            f"The U-Net of {path} turns {config.in_channels} channels into {config.out_channels}, "
-            f"but the latents of its VAE have {channels}."
-        )
 
 
 def _check_tokenizer(path: Path, model: Model) -> None:
@@ -244,16 +181,6 @@ def _check_tokenizer(path: Path, model: Model) -> None:
             f"The tokenizer of {path} has no model_max_length of at most {limit}, which is how "
             "many tokens its text encoder reads."
         )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"The checkpoint's {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise BadCheckpoint(f"The checkpoint's {path} does not hold a JSON object.")
-    return content
 
 
 def _load_module(module_class: Any, path: Path, part: str, dtype: torch.dtype) -> Any:

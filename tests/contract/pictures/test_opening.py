@@ -45,10 +45,9 @@ def test_another_redis_has_a_connection_of_its_own(connection: Redis, redis_url:
     store.close()
 
 
-def test_a_redis_url_that_is_none_is_named(connection: Redis) -> None:
-    settings = CommonSettings(pictures="redis://127.0.0.1:many/0")
-    with pytest.raises(BadSetting, match=r"^DARKROOM_PICTURES: "):
-        open_store(settings, connection)
+def test_a_redis_url_that_is_none_is_named() -> None:
+    with pytest.raises(BadSetting, match=r"^DARKROOM_PICTURES: must be as in redis://"):
+        load_settings(CommonSettings, pictures="redis://127.0.0.1:many/0")
 
 
 def test_a_folder_is_made_where_there_is_none(connection: Redis, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""Jobs of a newer contract than a worker knows, which it leaves where they stand."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rq import Queue
+from rq.job import Job
+
+from contract.errors import MalformedJob
+from contract.job import restore_job
+from contract.queue import queue_text
+from contract.transactions import is_suspect, read_hash
+from contract.version import CONTRACT_VERSION, is_newer
+
+PAGE = 1000  # ids that are read at a time
+MOST_READ = 100
+"""Newer jobs that one look gets to know; the next look knows them and goes on behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that waits, and where."""
+
+    member: bytes | str
+    at: int  # in the queue's list
+    kwargs: Any  # of the task; none where the record cannot be read
+    is_suspect: bool
+
+
+class NewerJobs:
+    """Those at the front of one queue. They are remembered as long as they stand there, since the
+    version of a job never changes: who looks again reads their ids and no more."""
+
+    def __init__(self, queue: Queue, known: int = CONTRACT_VERSION):
+        self.known = known
+        self._queue = queue
+        self._passed: set[bytes | str] = set()
+
+    def __bool__(self) -> bool:
+        """Whether there were some at the last look."""
+        return bool(self._passed)
+
+    def first_behind(self) -> Waiting | None:
+        """The first job that is none of them; None where there is none, or not seen yet."""
+        passed: set[bytes | str] = set()
+        read, before, self._passed = 0, self._passed, passed
+        at, size = 0, PAGE if before else 1
+        while page := self._queue.connection.lrange(self._queue.key, at, at + size - 1):
+            for n, member in enumerate(page):
+                if member not in before:
+                    waiting = self._read(member, at + n)
+                    read += 1
+                    if not is_newer(waiting.kwargs, self.known):
+                        return waiting
+                passed.add(member)
+                if read == MOST_READ:
+                    return None
+            if len(page) < size:
+                return None
+            at, size = at + len(page), PAGE
+        return None
+
+    def _read(self, member: bytes | str, at: int) -> Waiting:
+        connection, job_id = self._queue.connection, queue_text(member)
+        raw = read_hash(connection, Job.key_for(job_id))
+        try:
+            kwargs = restore_job(connection, job_id, raw).kwargs
+        except MalformedJob:
+            kwargs = {}
+        return Waiting(member, at, kwargs, is_suspect(raw))
