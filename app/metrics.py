@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.queue_collector import QueueCollector
 from contract.build import build_labels
+from contract.errors import NoModel
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 UNKNOWN_ROUTE = "unknown"
@@ -44,6 +45,8 @@ class AppMetrics:
         self._errors = Counter(
             "darkroom_http_errors", "Problem documents sent.", ["code"], registry=registry
         )
+        # From 0, as Prometheus sees no increase in a first refusal otherwise: it may call a worker.
+        self._errors.labels(NoModel.code)
         self._accepted = Counter(
             "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
         )
