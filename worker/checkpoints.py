@@ -3,11 +3,14 @@
 The engine's loop only copies the batch from the device; a thread does the rest.
 """
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import redis
 from redis import Redis
@@ -15,8 +18,10 @@ from redis import Redis
 from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.transactions import Claim
 from worker.development import Development, PictureKey
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from worker.engine.checkpoint import Checkpoint
+    from worker.engine.engine import Engine
 
 MOST_COST = 0.01
 """Share of the loop's time that copying may take."""

@@ -1,6 +1,9 @@
 """What a worker shows to Prometheus. No label ever holds a prompt or an id."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -9,11 +12,13 @@ from prometheus_client.registry import Collector
 
 from contract.errors import BadSetting
 from contract.job import Timings
-from worker.engine.conditioning import PromptEncoder
-from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
 from worker.speed import Speed
-from worker.tables import TableCache
+
+if TYPE_CHECKING:
+    from worker.engine.conditioning import PromptEncoder
+    from worker.engine.engine import Engine
+    from worker.tables import TableCache
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 """Buckets of a phase, from one quick step to a long queue."""
