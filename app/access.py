@@ -8,9 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.hosts import require_own_host, require_own_page
+from app.metrics import RECEIVED
 from app.services import services_of
 from contract.errors import CrossSite, HostRefused, NotAuthenticated
 from contract.keys import NO_LIMITS, ApiKey, KeyLimits
+from contract.origin import UNKNOWN, Origin
 
 REFUSALS = (NotAuthenticated, CrossSite, HostRefused)
 """How any route that is not open to all may refuse whoever asks."""
@@ -21,6 +23,7 @@ class Caller:
     """`key` is None where keys are off."""
 
     key: ApiKey | None = None
+    origin: Origin = UNKNOWN  # of the jobs that the request makes
 
     @property
     def owner(self) -> str:
@@ -30,9 +33,6 @@ class Caller:
     @property
     def limits(self) -> KeyLimits:
         return self.key.limits if self.key is not None else NO_LIMITS
-
-
-NOBODY = Caller()
 
 
 async def authenticate(request: Request) -> Caller:
@@ -54,19 +54,19 @@ def caller_of(request: Request) -> Caller:
 
 
 async def _authenticated(request: Request) -> Caller:
-    services = services_of(request)
+    services, origin = services_of(request), Origin(request.scope[RECEIVED])
     needs_keys = services.settings.needs_keys
     require_own_page(request.method, request.headers, needs_keys=needs_keys)
     if not needs_keys:
         require_own_host(request.headers, services.settings)
-        return NOBODY
+        return Caller(origin=origin)
     candidates = read_authorization(request.headers.get("Authorization", ""))
     if not candidates:
         raise NotAuthenticated("Send an API key: `Authorization: Bearer KEY`.")
     for text in candidates:
         key = await services.keyring.find(text)
         if key is not None:
-            return Caller(key)
+            return Caller(key, origin)
     raise NotAuthenticated("There is no such API key, or it was revoked.")
 
 

@@ -26,6 +26,7 @@ from contract.errors import (
 from contract.idempotency import Ticket
 from contract.job import JobRecord, JobState
 from contract.keys import KeyLimits
+from contract.origin import Origin
 from contract.quotas import NO_QUOTAS, Quotas
 from contract.request import PRIORITIES, GenerateRequest, JobRequest
 from contract.resolution import resolve
@@ -144,6 +145,7 @@ async def accept(
     settings: AppSettings,
     terms: Terms,
     ticket: Ticket | None,
+    origin: Origin,
     finished_key: str,
 ) -> Accepted | Answerable:
     """Puts a new job into its model's queue, unless the key has made one already, or an equal one
@@ -151,6 +153,7 @@ async def accept(
 
     Args:
         request: what `admit` made of what was asked.
+        origin: the request, as a worker will know it.
         finished_key: where an equal job stands that would do, by `finished.key_of`.
 
     Raises:
@@ -175,6 +178,7 @@ async def accept(
             terms=terms,
             meta=aside(asked),
             finished_key=finished_key,
+            origin=origin,
         )
         verdict = await _verdict(backend, fill, terms, ticket)
         if isinstance(verdict, Answerable):

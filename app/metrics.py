@@ -16,6 +16,8 @@ from contract.workers import known_models, live_workers
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 UNKNOWN_ROUTE = "unknown"
+RECEIVED = "darkroom.received"
+"""Where a request's scope says when it came, in seconds since the epoch."""
 
 
 class QueueCollector(Collector):
@@ -120,6 +122,7 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope[RECEIVED] = time.time()
         began = time.perf_counter()
 
         def count(status: int) -> None:

@@ -58,6 +58,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "worker": None,
     "tags": {},
     "cached": False,
+    "device_s": None,
     "links": {
         "self": f"/jobs/{ID_EXAMPLE}",
         "events": f"/jobs/{ID_EXAMPLE}/events",
@@ -85,14 +86,18 @@ SUCCEEDED_EXAMPLE = QUEUED_EXAMPLE | {
         }
     ],
     "timings": {
+        "accept_s": 0.002,
         "queue_s": 0.004,
-        "join_s": 0.001,
+        "admission_s": 0.001,
+        "text_encode_s": 0.005,
         "denoise_s": 1.11,
         "decode_s": 0.02,
         "encode_s": 0.01,
-        "total_s": 1.145,
+        "store_s": 0.003,
+        "total_s": 1.155,
     },
     "worker": "gpu-1.61de2b84",
+    "device_s": 0.194,
     "links": ENDED_LINKS,
 }
 CANCELLED_EXAMPLE = QUEUED_EXAMPLE | {
@@ -167,21 +172,35 @@ class Image(_View):
 
 
 class PhaseTimings(_View):
-    """Where the time of a job went, in seconds; null where that is not known, or not yet. A job of
-    several pictures counts each phase from the first that enters it to the last that leaves it."""
+    """Where the time of a job went, in seconds; null where that is not known, or not yet. Of
+    several pictures it is the way of the one that was stored last. The phases add up to the
+    total."""
 
+    accept_s: Annotated[
+        float | None, Field(description="From the start of the request until it was accepted.")
+    ] = None
     queue_s: Annotated[
         float | None, Field(description="Accepted until a worker took it, the last one so far.")
     ] = None
-    join_s: Annotated[
-        float | None, Field(description="Taken until its first picture joined a batch.")
+    admission_s: Annotated[
+        float | None, Field(description="Taken until there was room for the picture.")
+    ] = None
+    text_encode_s: Annotated[
+        float | None, Field(description="Prompts to embeddings, until it joined a batch.")
     ] = None
     denoise_s: float | None = None
-    decode_s: float | None = None
-    encode_s: Annotated[float | None, Field(description="Pixels to bytes, and into the store.")] = (
-        None
-    )
-    total_s: Annotated[float | None, Field(description="Accepted until its end.")] = None
+    decode_s: Annotated[float | None, Field(description="Latents to pixels.")] = None
+    encode_s: Annotated[
+        float | None, Field(description="Pixels to bytes, with the wait for a thread.")
+    ] = None
+    store_s: Annotated[float | None, Field(description="Bytes into the store.")] = None
+    total_s: Annotated[
+        float | None,
+        Field(
+            description="From the start of the request until the picture was stored; of a job that "
+            "ended without pictures, accepted until its end. The commit that follows is not in it."
+        ),
+    ] = None
 
     @classmethod
     def of(cls, record: JobRecord) -> Self | None:
@@ -241,6 +260,13 @@ class JobView(_View):
     cached: Annotated[
         bool, Field(description="Whether an equal job had made the pictures already.")
     ]
+    device_s: Annotated[
+        float | None,
+        Field(
+            description="Seconds of the device: the job's share of the batches that it rode in, on "
+            "the worker that finished it; null until it has succeeded."
+        ),
+    ]
     links: Links
 
     @classmethod
@@ -265,6 +291,7 @@ class JobView(_View):
             worker=record.worker,
             tags=dict(record.tags),
             cached=result is not None and result.cached,
+            device_s=result.device_s if result is not None else None,
             links=Links.of(record),
         )
 

@@ -134,7 +134,7 @@ class Bench:
         while not self.engine.is_idle:
             report = self._step()
             if report.rows == 2 * CONCURRENT:
-                seconds += report.step_s
+                seconds += report.text_s + report.step_s
                 work += report.rows
             for _ in report.developed:
                 if waiting:

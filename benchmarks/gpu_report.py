@@ -285,7 +285,7 @@ def engine_rate(model: Model, setting: Setting) -> dict[str, float]:
         now = time.perf_counter()
         if ready:
             row_steps += report.rows
-            step_s += report.step_s
+            step_s += report.text_s + report.step_s
             done += len(report.developed)
             lost += len(report.spoiled)
             if now - began > setting.measured_s:

@@ -16,6 +16,7 @@ from step_times import StepTimes
 
 from worker.engine.budget import RowBudget
 from worker.engine.picture import Developed, Picture, StepReport
+from worker.engine.usage import Usage
 
 PIXELS_PER_CELL = 8
 CHANNELS, LATENTS, OUTPUTS = 4, 2, 1
@@ -27,9 +28,18 @@ PIXELS = np.zeros((1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedDevice:
+    type: str = "simulated"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatedModel:
     name: str
     native_shape: tuple[int, int]
+    device: SimulatedDevice = SimulatedDevice()
     fingerprint: str = "0" * 64
 
     def shape(self, width: int, height: int) -> tuple[int, int]:
@@ -80,6 +90,7 @@ class SimulatedCheckpoint:
 class _Row:
     picture: Picture
     step: int
+    usage: Usage = field(default_factory=Usage)
     joined_at: float = field(default_factory=time.perf_counter)
 
     @property
@@ -116,9 +127,14 @@ class SimulatedEngine:
     def add(self, picture: Picture) -> None:
         self._waiting.append(picture)
 
-    def remove(self, keys: Collection[Hashable]) -> None:
+    def remove(self, keys: Collection[Hashable]) -> Usage:
+        had = Usage()
+        for row in self._rows:
+            if row.picture.key in keys:
+                had.add(row.usage)
         self._waiting = deque(each for each in self._waiting if each.key not in keys)
         self._rows = [row for row in self._rows if row.picture.key not in keys]
+        return had
 
     def progress(self) -> dict[Hashable, float]:
         return {row.picture.key: row.share for row in self._rows}
@@ -137,21 +153,23 @@ class SimulatedEngine:
 
     def step(self) -> StepReport:
         began = time.perf_counter()
-        joined = self._admit()
-        rows = self.width
+        joined, rows = self._admit(), self.width
         if not rows:
             return StepReport()
         _sleep_until(began + self._times.step_s(rows))
+        denoised = time.perf_counter()
         for row in self._rows:
             row.step += 1
-        denoised = time.perf_counter()
+            row.usage.denoise_s += (denoised - began) * row.picture.rows / rows
+            row.usage.row_steps += row.picture.rows
         done = [row for row in self._rows if row.is_done]
         self._rows = [row for row in self._rows if not row.is_done]
-        developed = tuple(self._develop(row, denoised) for row in self._decoded(done))
+        developed = self._decode(done, denoised)
         return StepReport(
             developed=developed,
             joined=joined,
             rows=rows,
+            most_rows=self.budget.native_rows,
             step_s=denoised - began,
             decode_s=time.perf_counter() - denoised,
         )
@@ -162,26 +180,29 @@ class SimulatedEngine:
         while self._waiting and self._waiting[0].rows <= room:
             picture = self._waiting.popleft()
             room -= picture.rows
-            start = picture.start
-            self._rows.append(_Row(picture, start.step if start is not None else 0))
+            self._rows.append(_Row(picture, picture.start.step if picture.start else 0))
             joined += 1
         return joined
 
-    def _decoded(self, rows: list[_Row]) -> list[_Row]:
-        began = time.perf_counter()
+    def _decode(self, rows: list[_Row], denoised_at: float) -> tuple[Developed, ...]:
         calls = [rows[i : i + MOST_DECODED] for i in range(0, len(rows), MOST_DECODED)]
-        _sleep_until(began + sum(self._times.decode_s(len(call)) for call in calls))
-        return rows
-
-    def _develop(self, row: _Row, denoised_at: float) -> Developed:
-        return Developed(
-            key=row.picture.key,
-            pixels=PIXELS,
-            joined_at=row.joined_at,
-            denoised_at=denoised_at,
-            decoded_at=time.perf_counter(),
-            warnings=(),
-            end=cast("Any", self._checkpoint(row)),
+        _sleep_until(denoised_at + sum(self._times.decode_s(len(call)) for call in calls))
+        decoded_at = time.perf_counter()
+        for row in rows:
+            row.usage.decode_s += (decoded_at - denoised_at) / len(rows)
+        return tuple(
+            Developed(
+                key=row.picture.key,
+                pixels=PIXELS,
+                admitted_at=row.joined_at,
+                joined_at=row.joined_at,
+                denoised_at=denoised_at,
+                decoded_at=decoded_at,
+                warnings=(),
+                end=cast("Any", self._checkpoint(row)),
+                usage=row.usage,
+            )
+            for row in rows
         )
 
     def _checkpoint(self, row: _Row) -> SimulatedCheckpoint:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+PHASES = ("queue_s", "admission_s", "text_encode_s")
 IDLE_S = 0.3  # between two requests, so that the worker waits for the queue again
 
 
@@ -25,7 +26,7 @@ def wakeups(url: str, requests: int) -> list[float]:
         for seed in range(requests):
             body = {"prompt": "red apple", "seed": seed}
             job = client.post("/generate", json=body).raise_for_status().json()
-            found.append(job["timings"]["queue_s"] + job["timings"]["join_s"])
+            found.append(sum(job["timings"][phase] for phase in PHASES))
             time.sleep(IDLE_S)
     return found
 

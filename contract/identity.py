@@ -15,9 +15,13 @@ def new_job_id() -> str:
 
 
 def created_at(job_id: str) -> float | None:
-    """Seconds since the epoch at which the id was made; None where it is no id of ours."""
+    """Seconds since the epoch at which the id was made, in whole microseconds; None where it is no
+    id of ours."""
     try:
         value = UUID(job_id)
     except ValueError:
         return None
-    return (value.int >> 80) / 1000 if value.version == 7 and str(value) == job_id else None
+    if value.version != 7 or str(value) != job_id:
+        return None
+    milliseconds, fraction = value.int >> 80, value.int >> 64 & 0xFFF
+    return (1000 * milliseconds + (1000 * fraction >> 12)) / 1_000_000

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from redis import Redis
 from redis.client import Pipeline
 from rq.job import Job, JobStatus
@@ -20,6 +20,7 @@ from contract.errors import DarkroomError, MalformedJob
 from contract.progress import progress_key, read_progress
 from contract.request import GenerateRequest, JobRequest
 from contract.subscription import Subscription
+from contract.timeline import Timeline
 from contract.transactions import owner_of
 
 _ASKED = 3
@@ -70,15 +71,26 @@ class PictureRecord(_Record):
 
 
 class Timings(_Record):
-    """Where the time of a job went, in seconds. A job of several pictures counts each phase from
-    the first of them that enters it to the last that leaves it."""
+    """Where the time of a job went, in seconds: the phases of its `Timeline` until its last picture
+    was stored, on the way of that picture. They add up to the total."""
 
-    queue_s: Annotated[float, Field(description="Accepted until a worker took it.")]
-    join_s: Annotated[float, Field(description="Taken until its first picture joined a batch.")]
+    accept_s: float = 0.0
+    queue_s: float
+    admission_s: Annotated[
+        float,
+        Field(validation_alias=AliasChoices("admission_s", "join_s")),  # as it was called once
+    ]
+    text_encode_s: float = 0.0
     denoise_s: float
     decode_s: float
-    encode_s: Annotated[float, Field(description="Pixels to PNG, and into the store.")]
-    total_s: Annotated[float, Field(description="Accepted until the last picture was stored.")]
+    encode_s: float
+    store_s: float = 0.0
+    total_s: float
+
+    @classmethod
+    def of(cls, timeline: Timeline) -> Self:
+        phases = {f"{span.phase}_s": span.seconds for span in timeline.spans}
+        return cls(**phases, total_s=timeline.total_s)
 
 
 class JobResult(_Record):
@@ -93,6 +105,7 @@ class JobResult(_Record):
     cached: Annotated[
         bool, Field(description="Whether an equal job had made the pictures already.")
     ] = False
+    device_s: float = 0.0  # its share of the batches that it rode in, where it was finished
 
     @property
     def digests(self) -> list[str]:

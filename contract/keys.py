@@ -113,6 +113,12 @@ def known_keys(connection: Redis) -> dict[str, ApiKey]:
     return {key.id: key for key in sorted(keys, key=lambda key: key.created_at)}
 
 
+def name_of(connection: Redis, key_id: str) -> str | None:
+    """The name of a key; None where there is none of that id."""
+    raw = connection.hget(KEYS_KEY, key_id)
+    return ApiKey.model_validate_json(raw).name if raw is not None else None
+
+
 def find_key(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
     """The key that this text is; None where it is none."""
     key_id = text.split("_", 2)[1] if text.count("_") >= 2 else ""

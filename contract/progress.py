@@ -7,7 +7,7 @@ every change would break a transaction that watches it. Each new step is an even
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
 from rq.job import Job
@@ -59,6 +59,12 @@ def write_progress(connection: Redis, jobs: Mapping[tuple[str, str], JobProgress
         pipeline.eval(_WRITE, len(keys), *keys, *values)
     pipeline.publish(NEWS_CHANNEL, " ".join(job_id for job_id, _ in jobs))
     pipeline.execute()
+
+
+def progress_of(connection: Redis, job_id: str) -> JobProgress:
+    """How far the job was when its worker last told."""
+    raw: dict[Any, Any] = connection.hgetall(progress_key(job_id))
+    return read_progress(raw)
 
 
 def read_progress(raw: Mapping[bytes, bytes]) -> JobProgress:

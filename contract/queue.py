@@ -21,6 +21,7 @@ from contract.errors import DeadlineExceeded, MalformedJob
 from contract.events import EventKind, note_event
 from contract.idempotency import Ticket
 from contract.mould import Mould, own_words, words_of
+from contract.origin import UNKNOWN, Origin
 from contract.request import JobRequest
 
 TASK = "worker.tasks.generate"
@@ -53,6 +54,7 @@ def enqueue(
     terms: Terms = NO_TERMS,
     meta: Mapping[str, Any] | None = None,
     finished_key: str = "",
+    origin: Origin = UNKNOWN,
 ) -> Verdict:
     """Accepts a job in one transaction and one round trip.
 
@@ -75,6 +77,7 @@ def enqueue(
             terms=terms,
             meta=meta,
             finished_key=finished_key,
+            origin=origin,
         )
         try:
             (answer,) = pipeline.execute()
@@ -97,6 +100,7 @@ def ask_to_enqueue(
     terms: Terms = NO_TERMS,
     meta: Mapping[str, Any] | None = None,
     finished_key: str = "",
+    origin: Origin = UNKNOWN,
 ) -> None:
     """Queues the one command that accepts a job, whose answer `read_verdict` reads.
 
@@ -108,11 +112,12 @@ def ask_to_enqueue(
         ticket: an idempotency key, which is written down with the job.
         meta: what stands beside the request and changes no picture; `webhooks.aside` makes it.
         finished_key: where an equal job stands that would do, by `finished.key_of`.
+        origin: the request that makes the job.
     """
     beside = queue.connection.pipeline()
     note_terms(beside, job_id, request, terms.owner)
     note_event(beside, job_id, EventKind.QUEUED)
-    records = [*_records(queue, job_id, request, ttl_s, wait_s, meta), *words_of(beside)]
+    records = [*_records(queue, job_id, request, ttl_s, wait_s, meta, origin), *words_of(beside)]
     judge(pipeline, records, queue, job_id, request, terms, ticket, finished_key)
 
 
@@ -123,14 +128,16 @@ def _records(
     ttl_s: int,
     wait_s: float | None,
     meta: Mapping[str, Any] | None,
+    origin: Origin,
 ) -> list[Any]:
     """RQ's records of the job: what it has to remember beside its request is for RQ to write."""
     if meta:
         records = queue.connection.pipeline()
-        queue.enqueue_job(make_job(queue, job_id, request, ttl_s, wait_s, meta), pipeline=records)
+        job = make_job(queue, job_id, request, ttl_s, wait_s, meta, origin)
+        queue.enqueue_job(job, pipeline=records)
         return words_of(records)
-    arguments, created_at = _arguments(request, job_id, wait_s), _created_at(job_id)
-    own = own_words(job_id, _description(job_id), TASK, arguments, created_at)
+    arguments = _arguments(request, job_id, wait_s, origin)
+    own = own_words(job_id, _description(job_id), TASK, arguments, _created_at(job_id))
     return _mould(queue.name, ttl_s).cast(own)
 
 
@@ -149,11 +156,12 @@ def make_job(
     ttl_s: int,
     wait_s: float | None,
     meta: Mapping[str, Any] | None,
+    origin: Origin = UNKNOWN,
 ) -> Job:
     """RQ's job, not yet in Redis."""
     job = queue.create_job(
         TASK,
-        kwargs=_arguments(request, job_id, wait_s),
+        kwargs=_arguments(request, job_id, wait_s, origin),
         job_id=job_id,
         timeout=STOCK_TIMEOUT_S,
         result_ttl=ttl_s,
@@ -166,9 +174,11 @@ def make_job(
     return job
 
 
-def _arguments(request: JobRequest, job_id: str, wait_s: float | None) -> dict[str, Any]:
+def _arguments(
+    request: JobRequest, job_id: str, wait_s: float | None, origin: Origin
+) -> dict[str, Any]:
     """Of the task."""
-    arguments: dict[str, Any] = {"request": request.model_dump(mode="json")}
+    arguments: dict[str, Any] = {"request": request.model_dump(mode="json")} | origin.arguments
     if wait_s is not None:
         arguments["deadline"] = (identity.created_at(job_id) or time.time()) + wait_s
     return arguments

@@ -20,13 +20,14 @@ from contract.job import JobRecord, JobState, Timings, subscription_of, tags_of
 from contract.queue import make_job
 from contract.quotas import Quotas
 from contract.request import JobRequest
+from contract.timeline import MOMENTS, Timeline
 from contract.transactions import DONE_FIELD
 from contract.webhooks import note_webhook
 
 BY_CACHE = "cache"
 """In place of a worker, in the job's history."""
 
-NO_TIME = Timings(queue_s=0, join_s=0, denoise_s=0, decode_s=0, encode_s=0, total_s=0)
+NO_TIME = Timings.of(Timeline((0.0,) * (len(MOMENTS) - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def answer(
     Raises:
         RateLimited: the owner has asked for too many.
     """
-    result = found.result.model_copy(update={"timings": NO_TIME, "cached": True})
+    result = found.result.model_copy(update={"timings": NO_TIME, "cached": True, "device_s": 0.0})
     job = make_job(queue, job_id, request, ttl_s, None, meta)
     job.enqueued_at = job.started_at = job.ended_at = now()
     job._result = result.model_dump(mode="json")

@@ -126,6 +126,14 @@ class CommonSettings(BaseSettings):
         int,
         Field(ge=1, description="How long an ended job and its pictures are kept, in seconds."),
     ] = 3600
+    revision: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="The source that this is built from, for `darkroom_build_info`; the images "
+            "set it.",
+        ),
+    ] = ""
 
 
 class WebhookSettings(CommonSettings):

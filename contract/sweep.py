@@ -7,6 +7,7 @@ for dead and wakes up finds its job gone and commits nothing.
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import redis
@@ -62,9 +63,14 @@ Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
 
 
-def sweep(queue: Queue) -> list[str]:
-    """The jobs that were recovered. Safe at any time, in any number of workers."""
-    orphans = [each for each in leases.expired(queue) if _safely(_recover, queue, each)]
+def sweep(queue: Queue, given_up: Callable[[WorkerLost], None] = lambda error: None) -> list[str]:
+    """The jobs that were recovered. Safe at any time, in any number of workers.
+
+    Args:
+        given_up: called for each of them that took too many workers down, and has failed now.
+    """
+    recover = partial(_recover, given_up)
+    orphans = [each for each in leases.expired(queue) if _safely(recover, queue, each)]
     keys = queue.intermediate_queue_key, f"darkroom:popped:{queue.name}"
     popped: Any = queue.connection.eval(_STRAYS, len(keys), *keys, POPPED_MS)
     strays = [stray for stray in popped if _safely(_return, queue, stray)]
@@ -82,7 +88,7 @@ def _safely(recover: Callable[[Queue, Found], bool], queue: Queue, found: Found)
         return False
 
 
-def _recover(queue: Queue, execution: Execution) -> bool:
+def _recover(given_up: Callable[[WorkerLost], None], queue: Queue, execution: Execution) -> bool:
     """Puts a job back whose worker let it down. False where it had moved on already."""
     connection, job_id = queue.connection, str(execution.job_id)
     raw = read_hash(connection, Job.key_for(job_id))
@@ -95,7 +101,9 @@ def _recover(queue: Queue, execution: Execution) -> bool:
     with suppress(ExecutionLost):  # it ended at this moment
         if is_held(claim, connection):
             logger.warning("job %s was let down by worker %s", job_id, job.worker_name)
-            _strike(claim)
+            error = _strike(claim)
+            if error is not None:
+                given_up(error)
             return True
     with connection.pipeline() as pipeline:
         forget(claim, pipeline)
@@ -103,9 +111,9 @@ def _recover(queue: Queue, execution: Execution) -> bool:
     return False
 
 
-def _strike(claim: Claim) -> None:
+def _strike(claim: Claim) -> WorkerLost | None:
     """A worker's death is not a job's fault, as long as the job gets on from worker to worker: that
-    takes its strikes away."""
+    takes its strikes away. What it fails with, if it is one death too many."""
     connection = claim.queue.connection
     raw = read_hash(connection, claim.job.key)
     steps, deaths = steps_done(connection, claim.job_id), number_in(raw, DEATHS_FIELD) + 1
@@ -113,10 +121,12 @@ def _strike(claim: Claim) -> None:
     strikes = 0 if is_further else number_in(raw, STRIKES_FIELD) + 1
     if strikes > STRIKES_UNTIL_ALONE or deaths >= MOST_DEATHS:
         died = strikes if strikes > STRIKES_UNTIL_ALONE else deaths
-        fail(claim, WorkerLost(f"{died} workers died of it, the last one while it ran alone."))
-    else:
-        fields = {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps, DEATHS_FIELD: deaths}
-        requeue([claim], RequeueReason.LEASE_EXPIRED, fields)
+        error = WorkerLost(f"{died} workers died of it, the last one while it ran alone.")
+        fail(claim, error)
+        return error
+    fields = {STRIKES_FIELD: strikes, STRIKE_STEPS_FIELD: steps, DEATHS_FIELD: deaths}
+    requeue([claim], RequeueReason.LEASE_EXPIRED, fields)
+    return None
 
 
 def _return(queue: Queue, stray: bytes) -> bool:

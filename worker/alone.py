@@ -1,5 +1,6 @@
 """One job by itself, from request to stored pictures, in the calling thread."""
 
+import time
 from collections.abc import Callable
 
 from contract.job import JobResult
@@ -35,7 +36,8 @@ def develop_alone(
         for developed in report.developed:
             development.note_developed(developed)
             content = development.encoded(developed)
-            result = development.store(developed, store(content), len(content))
+            encoded_at = time.perf_counter()
+            result = development.store(developed, store(content), len(content), encoded_at)
             if result is not None:
                 return result
         progress(development.share(engine.progress()))

@@ -30,15 +30,17 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
 
 from contract import claims, endings
-from contract.errors import JobEnded, JobNotFound
+from contract.errors import JobEnded, JobNotFound, WorkerLost
 from contract.pictures.opening import open_store
 from contract.progress import JobProgress
 from contract.transactions import Claim
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.checkpoints import Checkpointer
+from worker.development import Development
 from worker.engine.picture import StepReport
 from worker.heartbeat import Heartbeat
 from worker.intake import Intake
+from worker.key_names import KeyNames
 from worker.metrics import WorkerMetrics
 from worker.previews import PreviewWriter
 from worker.publish import Publisher
@@ -91,7 +93,10 @@ class BatchWorker(BaseWorker):
         self._queue = queue
         self._card = worker_card
         self._metrics = metrics
-        self._gone: SimpleQueue[tuple[Execution, Callable[[], None]]] = SimpleQueue()
+        self._key_names = KeyNames(connection)
+        self._gone: SimpleQueue[tuple[Execution, Callable[[str, Development], None]]] = (
+            SimpleQueue()
+        )
         """Executions whose job is no longer ours, and how that is counted."""
         self._stopping = StopFlag()
         self._stopped_at = 0.0
@@ -100,13 +105,14 @@ class BatchWorker(BaseWorker):
             connection,
             store,
             metrics,
+            self._key_names,
             settings.encode_threads,
             self._ended,
             settings.result_ttl_s,
         )
         self._previews = PreviewWriter(connection)
         self._intake = Intake(
-            queue, name, engine, tables, self._publisher, model_card, self._began, self._ended
+            queue, name, engine, tables, self._publisher, model_card, self._began, self._lost
         )
         self._checkpointer = Checkpointer(
             connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
@@ -121,7 +127,9 @@ class BatchWorker(BaseWorker):
             self._was_lost,
             self._watchdog,
         )
-        self._sweeper = Sweeper(queue, lambda: self._heartbeat.is_regular)
+        self._sweeper = Sweeper(
+            queue, lambda: self._heartbeat.is_regular, metrics.recovered, self._given_up
+        )
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Works until a signal or RQ's `shutdown` command, then gives back what is not done.
@@ -169,6 +177,7 @@ class BatchWorker(BaseWorker):
 
     def _wait_for_job(self) -> Claim | None:
         """The next job, waiting up to IDLE_WAIT_S for it."""
+        self._metrics.idled()
         if not self._takes_jobs:
             self._stopping.wait(IDLE_WAIT_S)
             return None
@@ -191,8 +200,10 @@ class BatchWorker(BaseWorker):
         while self._has_work and not self._stopping.is_set():
             with self._watchdog.watching():
                 self._admit()
+                self._metrics.loaded(self.engine.load)
                 report = self.engine.step()
                 self._retire(report)  # which copies from the device
+        self._metrics.loaded(self.engine.load)
         self.set_state(WorkerStatus.IDLE)
 
     @property
@@ -209,11 +220,12 @@ class BatchWorker(BaseWorker):
 
     def _retire(self, report: StepReport) -> None:
         """What is finished goes to the publisher's threads."""
-        self._metrics.stepped(report, self.engine.load)
+        self._metrics.stepped(report)
         for spoiled in report.spoiled:
-            claim = self._intake.spoiled(spoiled.key)
-            if claim is not None:
-                self._publisher.fail(claim, spoiled.error)
+            held = self._intake.spoiled(spoiled)
+            if held is not None:
+                claim, development = held
+                self._publisher.fail(claim, spoiled.error, development)
         for preview in report.previews:
             showing = self._intake.holder(preview.key)
             if showing is not None:
@@ -234,10 +246,11 @@ class BatchWorker(BaseWorker):
                 execution, count = self._gone.get_nowait()
             except Empty:
                 return
-            claim = self._intake.drop(execution)
-            if claim is not None:
+            held = self._intake.drop(execution)
+            if held is not None:
+                claim, development = held
                 self._ended(claim)
-                count()
+                count(self._key_names.label(claim.owner), development)
                 logger.info("job %s: %s", claim.job_id, count.__name__)
 
     def _was_cancelled(self, execution: Execution) -> None:
@@ -252,9 +265,17 @@ class BatchWorker(BaseWorker):
 
     def _began(self, claim: Claim) -> None:
         self.executions[claim.execution.id] = claim.execution
+        self._key_names.learn(claim.owner)
 
     def _ended(self, claim: Claim) -> None:
         self.executions.pop(claim.execution.id, None)
+
+    def _given_up(self, error: WorkerLost) -> None:
+        self._metrics.failed(error.code, "", None)
+
+    def _lost(self, claim: Claim, development: Development) -> None:
+        self._ended(claim)
+        self._metrics.lost(self._key_names.label(claim.owner), development)
 
     def _hand_back(self) -> None:
         """Puts what is not done back at the front of the queue, and finishes what is being

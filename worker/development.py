@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
+from contract.origin import UNKNOWN, Origin
 from contract.previews import JobPreview
 from contract.progress import JobProgress
 from contract.request import JobRequest
+from contract.timeline import Timeline
 from worker.encoding import encode, encode_preview, preview_size
 from worker.engine.picture import Developed, Picture, Preview, rows_of
+from worker.engine.usage import Usage
 
 if TYPE_CHECKING:
     from worker.engine.checkpoint import Checkpoint
@@ -36,10 +39,14 @@ class Development:
         job_id: str,
         request: JobRequest,
         begun: Mapping[int, bytes] | None = None,
+        origin: Origin = UNKNOWN,
+        told: float = 0.0,
     ):
         """
         Args:
             begun: the checkpoints of those pictures that another worker began, by their number.
+            origin: the request that made the job.
+            told: how far it was with the worker before, from 0 to 1, as that one told last.
         """
         self.job_id = job_id
         self.request = request
@@ -49,9 +56,16 @@ class Development:
         self._begun = begun or {}
         self._evaluations = 0  # of one picture
         self._starts: dict[int, Checkpoint] = {}
+        self._told = told
         self._taken_at = time.perf_counter()
-        accepted_at = identity.created_at(job_id)
-        self.queue_s = 0.0 if accepted_at is None else max(0.0, time.time() - accepted_at)
+        self._epoch = time.time() - self._taken_at
+        """What makes a reading of time.perf_counter seconds since the epoch: one for all times."""
+        self._origin = origin
+        self.usage = Usage()
+        """What its pictures had of the device, as far as they have left the engine; the engine's
+        thread alone keeps it."""
+        self.timeline: Timeline | None = None
+        """Of the picture that was stored last; None until then."""
         self.undeveloped = set(self.keys)
         """The pictures that the engine still owes; the engine's thread alone keeps it."""
         self.ends: dict[int, Checkpoint] = {}
@@ -83,6 +97,14 @@ class Development:
             at = running.get(key, self._starts.get(key.n))
             done += at.step if at is not None else 0
         return done
+
+    @property
+    def forgone(self) -> float:
+        """Row-steps of the worker before of which no checkpoint is left; known once the pictures
+        are."""
+        told = self._told * self._evaluations * self.request.images
+        kept = sum(start.step for start in self._starts.values())
+        return max(0.0, told - kept) * rows_of(self.request.guidance)
 
     @property
     def has_pictures(self) -> bool:
@@ -152,6 +174,7 @@ class Development:
         """The engine owes this picture no more."""
         assert isinstance(developed.key, PictureKey)
         self.undeveloped.discard(developed.key)
+        self.usage.add(developed.usage)
         self.ends[developed.key.n] = developed.end
 
     def share(self, running: Mapping[Hashable, float]) -> float:
@@ -187,8 +210,14 @@ class Development:
         content = encode_preview(preview.pixels.cpu().numpy(), size)
         return JobPreview(key.n, preview.index, step, *size, content)
 
-    def store(self, developed: Developed, digest: str, size: int) -> JobResult | None:
-        """Notes that a picture is in the store. The last one brings the job's result."""
+    def store(
+        self, developed: Developed, digest: str, size: int, encoded_at: float
+    ) -> JobResult | None:
+        """Notes that a picture is in the store. The last one brings the job's result.
+
+        Args:
+            encoded_at: when its bytes were made, by time.perf_counter().
+        """
         assert isinstance(developed.key, PictureKey)
         n = developed.key.n
         record = PictureRecord(sha256=digest, bytes=size, seed=self.request.seed + n)
@@ -198,29 +227,39 @@ class Development:
                 self._longest_pause_s = max(self._longest_pause_s, now - self._stored_at)
             self._stored[n] = developed, record
             self._stored_at = now
-            return self._result() if len(self._stored) == self.request.images else None
+            if len(self._stored) < self.request.images:
+                return None
+            self.timeline = self._path(developed, encoded_at)
+            return self._result(self.timeline)
 
-    def _result(self) -> JobResult:
+    def published(self) -> Timeline:
+        """All times of the job, which has been committed just now."""
+        assert self.timeline is not None
+        return self.timeline.then(self._epoch + time.perf_counter())
+
+    def _result(self, timeline: Timeline) -> JobResult:
         ordered = [self._stored[n] for n in sorted(self._stored)]
         developed = [picture for picture, _ in ordered]
         warnings = dict.fromkeys(text for picture in developed for text in picture.warnings)
         return JobResult(
             images=[record for _, record in ordered],
             warnings=list(warnings),
-            timings=self._timings(developed),
+            timings=Timings.of(timeline),
+            device_s=self.usage.device_s,
             model_fingerprint=self._model_fingerprint,
         )
 
-    def _timings(self, developed: list[Developed]) -> Timings:
-        """Differences of one list of times, so that the phases add up to the total."""
-        joined_at = min(picture.joined_at for picture in developed)
-        denoised_at = max(picture.denoised_at for picture in developed)
-        decoded_at = max(picture.decoded_at for picture in developed)
-        return Timings(
-            queue_s=self.queue_s,
-            join_s=joined_at - self._taken_at,
-            denoise_s=denoised_at - joined_at,
-            decode_s=decoded_at - denoised_at,
-            encode_s=self._stored_at - decoded_at,
-            total_s=self.queue_s + self._stored_at - self._taken_at,
+    def _path(self, developed: Developed, encoded_at: float) -> Timeline:
+        """The way of a picture that has been stored just now."""
+        here = (
+            self._taken_at,
+            developed.admitted_at,
+            developed.joined_at,
+            developed.denoised_at,
+            developed.decoded_at,
+            encoded_at,
+            self._stored_at,
         )
+        taken, *later = (self._epoch + reading for reading in here)
+        accepted = identity.created_at(self.job_id) or taken
+        return Timeline.of((self._origin.received or accepted, accepted, taken, *later))

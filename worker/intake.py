@@ -18,14 +18,15 @@ from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
-from contract.progress import JobProgress
+from contract.origin import Origin
+from contract.progress import JobProgress, progress_of
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
 from contract.resolution import check
 from contract.transactions import Claim
 from contract.workers import ModelCard
 from worker.development import Development, PictureKey
-from worker.engine.picture import Developed, rows_of
+from worker.engine.picture import Developed, Spoiled, rows_of
 from worker.publish import Publisher
 from worker.room import Room
 
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 Arrival = tuple[Claim, Development | DarkroomError]
 """A job that is ours now, or why it is none that we understand."""
+
+Held = tuple[Claim, Development]
 
 
 class Intake:
@@ -57,15 +60,20 @@ class Intake:
         publisher: Publisher,
         card: ModelCard,
         began: Callable[[Claim], None],
-        ended: Callable[[Claim], None],
+        lost: Callable[[Claim, Development], None],
     ):
+        """
+        Args:
+            began: called, from a thread as well, for a job that is ours from now on.
+            lost: called for one that another worker has had since.
+        """
         self._queue = queue
         self._worker_name = worker_name
         self._engine = engine
         self._tables = tables
         self._publisher = publisher
         self._card = card
-        self._began, self._ended = began, ended
+        self._began, self._lost = began, lost
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._asked: Future[list[Arrival]] | None = None
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="tables")
@@ -75,7 +83,7 @@ class Intake:
         self._unready = 0
         self._failures = 0  # in a row
         self._resume_at = 0.0
-        self.jobs: dict[str, tuple[Claim, Development]] = {}
+        self.jobs: dict[str, Held] = {}
         """The jobs that are here, oldest first, until their last picture is developed."""
 
     @property
@@ -121,30 +129,33 @@ class Intake:
         except Empty:
             return
 
-    def forget(self, job_id: str) -> Claim | None:
+    def forget(self, job_id: str) -> Held | None:
         """Drops a job and its pictures; its neighbours do not notice."""
         held = self.jobs.pop(job_id, None)
-        if held is None:
-            return None
-        claim, development = held
-        self._engine.remove(development.keys)
-        return claim
+        if held is not None:
+            _, development = held
+            development.usage.add(self._engine.remove(development.keys))
+        return held
 
-    def drop(self, execution: Execution) -> Claim | None:
+    def drop(self, execution: Execution) -> Held | None:
         """Forgets a job, if it is still this execution's."""
         held = self.jobs.get(str(execution.job_id))
         is_same = held is not None and held[0].execution.id == execution.id
         return self.forget(str(execution.job_id)) if is_same else None
 
-    def spoiled(self, key: Hashable) -> Claim | None:
+    def spoiled(self, picture: Spoiled) -> Held | None:
         """The job whose picture failed, which fails with it; None where it is gone already."""
-        return self.forget(key.job_id) if isinstance(key, PictureKey) else None
+        key = picture.key
+        held = self.forget(key.job_id) if isinstance(key, PictureKey) else None
+        if held is not None:
+            held[1].usage.add(picture.usage)
+        return held
 
-    def holder(self, key: Hashable) -> tuple[Claim, Development] | None:
+    def holder(self, key: Hashable) -> Held | None:
         """The job of a picture; None where it is gone already."""
         return self.jobs.get(key.job_id) if isinstance(key, PictureKey) else None
 
-    def developed(self, picture: Developed) -> tuple[Claim, Development] | None:
+    def developed(self, picture: Developed) -> Held | None:
         """The job of a picture that is done, which leaves with its last one."""
         key = picture.key
         if not isinstance(key, PictureKey) or key.job_id not in self.jobs:
@@ -220,27 +231,31 @@ class Intake:
         try:
             request = job_request(claim.job.kwargs)
             check(request, self._card)
-            begun = self._begun(claim.job_id)
+            begun, told = self._begun(claim)
             if not begun:  # what is begun is finished
                 require_in_time(claim.job.kwargs)
-            return claim, Development(claim.job_id, request, begun)
+            origin = Origin.of(claim.job.kwargs)
+            return claim, Development(claim.job_id, request, begun, origin, told)
         except DarkroomError as error:
             return claim, error
         except Exception as error:
             logger.exception("job %s cannot be taken", claim.job_id)
             return claim, EngineFault(f"The job could not be taken: {error}")
 
-    def _begun(self, job_id: str) -> Mapping[int, bytes]:
+    def _begun(self, claim: Claim) -> tuple[Mapping[int, bytes], float]:
+        """What another worker has left of a job, and how far it said that it was."""
+        connection, job_id = self._queue.connection, claim.job_id
         try:
-            return read_checkpoint_of(self._queue.connection, job_id).pictures
+            begun = read_checkpoint_of(connection, job_id).pictures
+            return begun, progress_of(connection, job_id).share if claim.attempt > 1 else 0.0
         except redis.RedisError as error:
             logger.warning("job %s starts over: %s", job_id, error)
-            return {}
+            return {}, 0.0
 
     def _accept(self, claim: Claim, development: Development | DarkroomError) -> None:
         former = self.forget(claim.job_id)
         if former is not None:  # a sweep took it from us for dead, and it came back to us
-            self._ended(former)
+            self._lost(*former)
         if isinstance(development, DarkroomError):
             self._publisher.fail(claim, development)
             return

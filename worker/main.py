@@ -32,7 +32,7 @@ def run_worker(settings: WorkerSettings) -> None:
     engine = start_engine(settings)
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)
-    metrics = WorkerMetrics(engine, tables)
+    metrics = WorkerMetrics(engine, tables, settings.revision)
     server, port = metrics.serve(settings.metrics_host, settings.metrics_port)
     try:
         queue = model_queue(connection, engine.model.name)

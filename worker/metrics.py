@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    start_http_server,
+)
 
+from contract.build import build_labels
 from contract.errors import BadSetting
-from contract.job import Timings
+from contract.timeline import PHASES, Timeline
+from worker.collectors import Caches, DeviceMemory
+from worker.development import Development
 from worker.engine.picture import StepReport
 from worker.speed import Speed
 
 if TYPE_CHECKING:
-    from worker.engine.conditioning import PromptEncoder
     from worker.engine.engine import Engine
     from worker.tables import TableCache
 
@@ -25,57 +34,100 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 
 
 STEP_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 ROWS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+CLASSES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Of steps, by their rows; each holds those that the one before does not."""
 
-
-class _Caches(Collector):
-    """Counters that the caches keep themselves."""
-
-    def __init__(self, caches: Mapping[str, PromptEncoder | TableCache]):
-        self._caches = caches
-
-    def collect(self) -> Iterator[Metric]:
-        hits = CounterMetricFamily("darkroom_cache_hits", "Found in the cache.", labels=["cache"])
-        misses = CounterMetricFamily("darkroom_cache_misses", "Made anew.", labels=["cache"])
-        for name, cache in self._caches.items():
-            hits.add_metric([name], cache.hits)
-            misses.add_metric([name], cache.misses)
-        yield hits
-        yield misses
+OUTCOMES = ("succeeded", "failed", "cancelled", "lost")
 
 
 class WorkerMetrics:
-    def __init__(self, engine: Engine, tables: TableCache):
-        self.registry = registry = CollectorRegistry()
+    def __init__(self, engine: Engine, tables: TableCache, revision: str = ""):
+        self.registry = CollectorRegistry()
+        self.speed = Speed()
+        self._count_jobs()
+        self._count_steps()
+        self._count_device()
+        self._tell_of_the_process(engine, revision)
+        self.registry.register(Caches({"prompt": engine.prompts, "table": tables}))
+        self.registry.register(DeviceMemory(engine.model.device))
+
+    def _count_jobs(self) -> None:
+        registry = self.registry
         self._job = Histogram(
             "darkroom_job_seconds",
-            "From acceptance until the last picture of the job was stored.",
+            "From the start of a request until its job was committed: the sum of its phases.",
             buckets=SECONDS,
             registry=registry,
         )
-        self._phases = {
-            phase: Histogram(f"darkroom_{phase}_seconds", text, buckets=SECONDS, registry=registry)
-            for phase, text in (
-                ("queue_wait", "From acceptance until a worker took the job."),
-                ("batch_join", "Taken until the first picture joined a batch."),
-                ("denoise", "From joining until the last denoising step of the job."),
-                ("decode", "Latents to pixels."),
-                ("encode", "Pixels to PNG, and into the store."),
-            )
-        }
-        self._jobs = Counter("darkroom_jobs", "Jobs ended here.", ["outcome"], registry=registry)
+        phases = Histogram(
+            "darkroom_phase_seconds",
+            "A phase of a job that succeeded, on the way of the picture that was stored last.",
+            ["phase"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._phases = {phase: phases.labels(phase) for phase in PHASES}
+        jobs = Counter("darkroom_jobs", "Jobs ended here.", ["outcome"], registry=registry)
+        self._jobs = {outcome: jobs.labels(outcome) for outcome in OUTCOMES}
         self._errors = Counter(
             "darkroom_job_errors", "Jobs failed here, by code.", ["code"], registry=registry
         )
+        self._recovered = Counter(
+            "darkroom_jobs_recovered",
+            "Jobs that other workers let down and this one's sweep found.",
+            registry=registry,
+        )
+
+    def _count_steps(self) -> None:
+        registry = self.registry
         self._pictures = Counter("darkroom_pictures", "Pictures developed.", registry=registry)
         self._steps = Counter("darkroom_steps", "U-Net calls.", registry=registry)
         self._row_count = Counter("darkroom_rows", "Rows of all U-Net calls.", registry=registry)
         self._rows = Histogram(
             "darkroom_rows_per_step", "Rows of a U-Net call.", buckets=ROWS, registry=registry
         )
-        self._step = Histogram(
+        self._occupancy = Histogram(
+            "darkroom_batch_occupancy",
+            "Rows of a U-Net call over the most that there may be of its size.",
+            buckets=SHARES,
+            registry=registry,
+        )
+        steps = Histogram(
             "darkroom_step_seconds",
-            "One denoising step of a batch, decode apart.",
+            "One denoising step of a batch, by the smallest class that holds its rows.",
+            ["rows"],
             buckets=STEP_SECONDS,
+            registry=registry,
+        )
+        self._step = [steps.labels(name) for name in (*CLASSES, "more")]
+        self._resumed = Counter(
+            "darkroom_row_steps_resumed",
+            "Row-steps that pictures need not take again, as there was a checkpoint.",
+            registry=registry,
+        )
+        self._wasted = Counter(
+            "darkroom_row_steps_wasted", "Row-steps that brought no picture.", registry=registry
+        )
+        self._last_step = Gauge(
+            "darkroom_last_step_timestamp_seconds",
+            "When the loop last finished a step, or had nothing to do.",
+            registry=registry,
+        )
+
+    def _count_device(self) -> None:
+        registry = self.registry
+        busy = Counter(
+            "darkroom_device_busy_seconds",
+            "Seconds that the device worked.",
+            ["work"],
+            registry=registry,
+        )
+        self._busy = {work: busy.labels(work) for work in ("text", "denoise", "decode")}
+        self._used = Counter(
+            "darkroom_device_seconds",
+            "Seconds of the device, by the key whose jobs had them; counted when a job ends.",
+            ["key"],
             registry=registry,
         )
         self._load = Gauge(
@@ -88,16 +140,32 @@ class WorkerMetrics:
             "Rows of U-Net calls in a second, as announced to the API.",
             registry=registry,
         )
-        self.speed = Speed()
-        registry.register(_Caches({"prompt": engine.prompts, "table": tables}))
 
-    def stepped(self, report: StepReport, load: float) -> None:
+    def _tell_of_the_process(self, engine: Engine, revision: str) -> None:
+        build = Info("darkroom_build", "What runs here.", registry=self.registry)
+        model = engine.model
+        here = {"torch": version("torch"), "device": str(model.device), "model": model.name}
+        build.info(build_labels("worker", revision) | here)
+        ProcessCollector(registry=self.registry)
+
+    def idled(self) -> None:
+        """The loop has nothing to do, and is there."""
+        self._last_step.set_to_current_time()
+
+    def loaded(self, load: float) -> None:
         """
         Args:
-            load: what is left in the engine, as `Engine.load` has it.
+            load: what is in the engine, as `Engine.load` has it.
         """
         self._load.set(load)
+
+    def stepped(self, report: StepReport) -> None:
+        self._last_step.set_to_current_time()
         self._pictures.inc(len(report.developed))
+        self._resumed.inc(report.resumed)
+        self._busy["text"].inc(report.text_s)
+        self._busy["denoise"].inc(report.step_s)
+        self._busy["decode"].inc(report.decode_s)
         if report.rows == 0:
             return
         self.speed.stepped(report)
@@ -105,29 +173,40 @@ class WorkerMetrics:
         self._steps.inc()
         self._row_count.inc(report.rows)
         self._rows.observe(report.rows)
-        self._step.observe(report.step_s)
+        self._occupancy.observe(report.rows / report.most_rows)
+        self._step[bisect_left(CLASSES, report.rows)].observe(report.step_s)
 
-    def succeeded(self, timings: Timings) -> None:
-        self._jobs.labels("succeeded").inc()
-        self._job.observe(timings.total_s)
-        for phase, seconds in (
-            ("queue_wait", timings.queue_s),
-            ("batch_join", timings.join_s),
-            ("denoise", timings.denoise_s),
-            ("decode", timings.decode_s),
-            ("encode", timings.encode_s),
-        ):
-            self._phases[phase].observe(seconds)
+    def succeeded(self, timeline: Timeline, key: str, development: Development) -> None:
+        """
+        Args:
+            key: the name of whose the job is, as `KeyNames.label` has it.
+        """
+        self._jobs["succeeded"].inc()
+        self._job.observe(timeline.total_s)
+        for span in timeline.spans:
+            self._phases[span.phase].observe(span.seconds)
+        self._used.labels(key).inc(development.usage.device_s)
+        self._wasted.inc(development.forgone)
 
-    def failed(self, code: str) -> None:
-        self._jobs.labels("failed").inc()
+    def failed(self, code: str, key: str, development: Development | None) -> None:
         self._errors.labels(code).inc()
+        self._ended("failed", key, development)
 
-    def cancelled(self) -> None:
-        self._jobs.labels("cancelled").inc()
+    def cancelled(self, key: str, development: Development) -> None:
+        self._ended("cancelled", key, development)
 
-    def lost(self) -> None:
-        self._jobs.labels("lost").inc()
+    def lost(self, key: str, development: Development | None) -> None:
+        self._ended("lost", key, development)
+
+    def _ended(self, outcome: str, key: str, development: Development | None) -> None:
+        """Without pictures: all that was done for them is wasted."""
+        self._jobs[outcome].inc()
+        if development is not None:
+            self._used.labels(key).inc(development.usage.device_s)
+            self._wasted.inc(development.forgone + development.usage.row_steps)
+
+    def recovered(self) -> None:
+        self._recovered.inc()
 
     def serve(self, host: str, port: int) -> tuple[WSGIServer, int]:
         """Serves /metrics from a thread of its own and returns the server with its real port.

@@ -26,6 +26,7 @@ from contract.progress import JobProgress, write_progress
 from contract.transactions import Claim
 from worker.development import Development
 from worker.engine.picture import Developed
+from worker.key_names import KeyNames
 from worker.metrics import WorkerMetrics
 from worker.storeroom import Storeroom
 
@@ -49,6 +50,7 @@ class Publisher:
         connection: Redis,
         store: PictureStore,
         metrics: WorkerMetrics,
+        key_names: KeyNames,
         threads: int,
         ended: Callable[[Claim], None],
         lifetime_s: int,
@@ -60,6 +62,7 @@ class Publisher:
         """
         self._connection = connection
         self._metrics = metrics
+        self._key_names = key_names
         self._ended = ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
         self._progress_pool = ThreadPoolExecutor(1, thread_name_prefix="progress")
@@ -83,9 +86,15 @@ class Publisher:
         self._count(+1)
         self._pool.submit(self._publish, claim, development, developed)
 
-    def fail(self, claim: Claim, error: DarkroomError) -> None:
-        """Ends the job with an honest error."""
-        self._pool.submit(self._fail, claim, error)
+    def fail(
+        self, claim: Claim, error: DarkroomError, development: Development | None = None
+    ) -> None:
+        """Ends the job with an honest error.
+
+        Args:
+            development: what came of it until then, if it was begun.
+        """
+        self._pool.submit(self._fail, claim, error, development)
 
     def note_progress(self, jobs: Callable[[], Mapping[tuple[str, str], JobProgress]]) -> None:
         """Writes how far the jobs are, a few times a second at most; never waits."""
@@ -121,25 +130,28 @@ class Publisher:
     def _store(self, claim: Claim, development: Development, developed: Developed) -> None:
         try:
             content = development.encoded(developed)
+            encoded_at = time.perf_counter()
             self._patiently(claim, partial(self._hold, claim, digest_of(content)))
             digest = self._patiently(
                 claim, lambda: self._storeroom.put(content, development.stored)
             )
-            result = development.store(developed, digest, len(content))
+            result = development.store(developed, digest, len(content), encoded_at)
             if result is not None:
                 if development.longest_pause_s > self._lifetime_s / 2:
                     self._store_again(claim, development)
                 self._patiently(claim, lambda: endings.commit(claim, result))
-                self._metrics.succeeded(result.timings)
-                logger.info("job %s: done in %.2f s", claim.job_id, result.timings.total_s)
+                timeline = development.published()
+                self._metrics.succeeded(timeline, self._key_names.label(claim.owner), development)
+                logger.info("job %s: done in %.2f s", claim.job_id, timeline.total_s)
                 self._ended(claim)
         except StoreUnavailable as error:
             self._could_not_store(claim, development, error)
         except (ExecutionLost, ServiceError) as error:
-            self._could_not_publish(claim, error)
+            self._could_not_publish(claim, error, development)
         except Exception as error:
             logger.exception("job %s: its picture cannot be published", claim.job_id)
-            self._fail(claim, EngineFault(f"The picture could not be published: {error}"))
+            fault = EngineFault(f"The picture could not be published: {error}")
+            self._fail(claim, fault, development)
 
     def _hold(self, claim: Claim, digest: str) -> None:
         """So that nobody who deletes an equal picture deletes this one."""
@@ -151,14 +163,14 @@ class Publisher:
             content = development.encoded(developed)
             self._patiently(claim, partial(self._storeroom.put, content, development.stored))
 
-    def _fail(self, claim: Claim, error: DarkroomError) -> None:
+    def _fail(self, claim: Claim, error: DarkroomError, development: Development | None) -> None:
         try:
             self._patiently(claim, lambda: endings.fail(claim, error))
-            self._metrics.failed(error.code)
+            self._metrics.failed(error.code, self._key_names.label(claim.owner), development)
             logger.warning("job %s: failed with %s: %s", claim.job_id, error.code, error)
             self._ended(claim)
         except Exception as failure:
-            self._could_not_publish(claim, failure)
+            self._could_not_publish(claim, failure, development)
 
     def _could_not_store(
         self, claim: Claim, development: Development, error: StoreUnavailable
@@ -167,17 +179,19 @@ class Publisher:
         if not development.give_up():
             return  # another picture of the job was first
         if not self._closing.is_set():
-            self._fail(claim, error)
+            self._fail(claim, error, development)
             return
         try:
             claims.requeue([claim])
         except redis.RedisError as failure:
             logger.error("job %s waits for a sweep: %s", claim.job_id, failure)
-        self._could_not_publish(claim, error)
+        self._could_not_publish(claim, error, development)
 
-    def _could_not_publish(self, claim: Claim, error: Exception) -> None:
+    def _could_not_publish(
+        self, claim: Claim, error: Exception, development: Development | None
+    ) -> None:
         """The job is left to whoever has it now, or to the sweep that finds it without an owner."""
-        self._metrics.lost()
+        self._metrics.lost(self._key_names.label(claim.owner), development)
         if isinstance(error, ExecutionLost):
             logger.info("job %s: %s", claim.job_id, error)
         else:

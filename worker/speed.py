@@ -12,11 +12,11 @@ class Speed:
         self._rows = 0.0
         self._seconds = 0.0
         self.row_steps_per_s: float | None = None
-        """Rows of U-Net calls in a second, decoding included; None before the first step."""
+        """Rows of U-Net calls in a second, all work included; None before the first step."""
 
     def stepped(self, report: StepReport) -> None:
         if report.rows == 0:
             return
         self._rows = KEPT * self._rows + report.rows
-        self._seconds = KEPT * self._seconds + report.step_s + report.decode_s
+        self._seconds = KEPT * self._seconds + report.text_s + report.step_s + report.decode_s
         self.row_steps_per_s = round(self._rows / self._seconds, 2)

@@ -12,6 +12,7 @@ from rq import Queue, worker_registration
 from rq.registry import clean_registries
 
 from contract import leases
+from contract.errors import WorkerLost
 from contract.sweep import sweep
 
 INTERVAL_S = 3.0
@@ -25,13 +26,22 @@ class Sweeper:
     """Every three seconds what dead workers left behind goes back into the queue, and now and then
     RQ's own sweep is run."""
 
-    def __init__(self, queue: Queue, is_due: Callable[[], bool]):
+    def __init__(
+        self,
+        queue: Queue,
+        is_due: Callable[[], bool],
+        recovered: Callable[[], None],
+        given_up: Callable[[WorkerLost], None],
+    ):
         """
         Args:
             is_due: whether leases that have run out tell of dead workers, and not of an outage.
+            recovered: called for each job that was found.
+            given_up: called for each of these that has failed, as it takes workers down.
         """
         self._queue = queue
         self._is_due = is_due
+        self._recovered, self._given_up = recovered, given_up
         self._stop = Event()
         self._thread = Thread(target=self._run, name="sweeper", daemon=True)
         self._maintained_at = float("-inf")
@@ -55,7 +65,8 @@ class Sweeper:
             self._stop.wait(INTERVAL_S)
 
     def _sweep(self) -> None:
-        for job_id in sweep(self._queue):
+        for job_id in sweep(self._queue, self._given_up):
+            self._recovered()
             logger.info("job %s is back in the queue", job_id)
         self._maintain()
 

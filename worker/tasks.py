@@ -13,6 +13,7 @@ from rq import get_current_job
 from contract import holders
 from contract.errors import DarkroomError
 from contract.job import ERROR_FIELD, JobFault
+from contract.origin import Origin
 from contract.pictures.opening import open_store
 from contract.pictures.store import digest_of
 from contract.queue import job_request, require_in_time
@@ -26,7 +27,9 @@ from worker.storeroom import Storeroom
 from worker.tables import TableCache
 
 
-def generate(request: Mapping[str, Any], deadline: float | None = None) -> dict[str, Any]:
+def generate(
+    request: Mapping[str, Any], deadline: float | None = None, received: float | None = None
+) -> dict[str, Any]:
     """Develops the pictures of the current RQ job and returns its `JobResult` as JSON."""
     job = get_current_job()
     if job is None:
@@ -35,7 +38,8 @@ def generate(request: Mapping[str, Any], deadline: float | None = None) -> dict[
     storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
     try:
         require_in_time({"deadline": deadline})
-        development = Development(job.id, job_request({"request": request}))
+        asked, origin = job_request({"request": request}), Origin.of({"received": received})
+        development = Development(job.id, asked, origin=origin)
 
         def keep(content: bytes) -> str:
             holders.hold_soon(job.connection, digest_of(content), job.id, settings.result_ttl_s)

@@ -206,7 +206,16 @@ async def make_job(
     known = ""
     if asked.seed is not None and not is_fresh:
         known = finished_key(services, request, fingerprint, terms.owner)
-    put = partial(accept, services.backend, asked, request, services.settings, terms, ticket)
+    put = partial(
+        accept,
+        services.backend,
+        asked,
+        request,
+        services.settings,
+        terms,
+        ticket,
+        caller.origin,
+    )
     accepted = await put(known)
     if isinstance(accepted, Answerable):
         answered = await reused(services, asked, request, accepted.content, terms, ticket)

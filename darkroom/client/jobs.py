@@ -51,11 +51,14 @@ class Image(Answer):
 class Timings(Answer):
     """Seconds; None where that is not known, or not yet."""
 
+    accept_s: float | None = None
     queue_s: float | None = None
-    join_s: float | None = None
+    admission_s: float | None = None
+    text_encode_s: float | None = None
     denoise_s: float | None = None
     decode_s: float | None = None
     encode_s: float | None = None
+    store_s: float | None = None
     total_s: float | None = None
 
 
@@ -83,6 +86,7 @@ class Job(Answer):
     worker: str | None
     tags: Mapping[str, str]
     cached: bool
+    device_s: float | None = None  # its share of the batches that it rode in
     links: Mapping[str, str | None]
 
     @property

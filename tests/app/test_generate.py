@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import httpx
@@ -351,3 +352,14 @@ async def test_a_job_carries_the_time_until_which_it_may_wait(
     assert accepted_at is not None
     assert held.job.kwargs["deadline"] == accepted_at + 60
     assert held.job.ttl is None
+
+
+async def test_a_job_knows_when_its_request_came(client: httpx.AsyncClient, jobs: Queue) -> None:
+    """With tags as well, of which RQ writes the record."""
+    for aside in ({}, {"tags": {"order": "7"}}):
+        before = time.time()
+        accepted = await client.post("/generate", json={"prompt": "a"} | aside)
+        held = take(jobs, "gpu-1")
+        assert held is not None
+        assert before <= held.job.kwargs["received"] <= (created_at(held.job_id) or 0.0)
+        assert held.job_id == accepted.json()["id"]

@@ -6,6 +6,7 @@ from typing import Any
 from contract.job import JobResult, PictureRecord, Timings
 from contract.request import JobRequest
 from contract.samplers import SAMPLERS
+from contract.timeline import Timeline
 from contract.workers import ModelCard, SamplerCard, WorkerCard
 
 MODEL = "tiny"
@@ -58,8 +59,6 @@ def job_result(*digests: str) -> JobResult:
     return JobResult(
         images=[PictureRecord(sha256=d, bytes=3, seed=7 + n) for n, d in enumerate(digests)],
         warnings=["The prompt is longer than what the model reads."],
-        timings=Timings(
-            queue_s=0.1, join_s=0.1, denoise_s=1.0, decode_s=0.1, encode_s=0.1, total_s=1.4
-        ),
+        timings=Timings.of(Timeline((0.0, 0.0, 0.125, 0.25, 0.25, 1.25, 1.375, 1.5, 1.5))),
         model_fingerprint=FINGERPRINT,
     )

@@ -16,7 +16,7 @@ def row_of(model: Model, key: str, wish: Wish) -> Row:
     picture = wish.picture(model, key)
     prompts = PromptEncoder(model)
     unconditional = prompts.encode(picture.negative_prompt) if picture.is_guided else None
-    return make_row(model, picture, prompts.encode(picture.prompt), unconditional)
+    return make_row(model, picture, prompts.encode(picture.prompt), unconditional, 0.0)
 
 
 def batch_of(model: Model, **wishes: Wish) -> Batch:

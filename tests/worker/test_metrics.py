@@ -5,6 +5,7 @@ import pytest
 from redis import Redis
 
 from contract.errors import BadSetting
+from contract.timeline import PHASES
 from tests.waiting import job_in, until
 from tests.worker.conftest import Ask
 from worker.batch_worker import BatchWorker
@@ -23,8 +24,11 @@ def test_every_phase_of_a_job_is_counted(worker: BatchWorker, ask: Ask, connecti
         job_in(connection, job_id)
     until(lambda: not worker.executions)
     value = worker._metrics.registry.get_sample_value
-    for phase in ("queue_wait", "batch_join", "denoise", "decode", "encode", "job"):
-        assert value(f"darkroom_{phase}_seconds_count") == 1, phase
+    assert value("darkroom_job_seconds_count") == 1
+    phases = [{"phase": phase} for phase in PHASES]
+    assert [value("darkroom_phase_seconds_count", each) for each in phases] == [1.0] * len(PHASES)
+    sums = [value("darkroom_phase_seconds_sum", each) for each in phases]
+    assert sum(sums) == value("darkroom_job_seconds_sum")
     assert value("darkroom_pictures_total") == 2
     assert value("darkroom_jobs_total", {"outcome": "succeeded"}) == 1
     assert value("darkroom_job_errors_total", {"code": "sampler_refused"}) == 1
@@ -45,7 +49,7 @@ def test_no_label_holds_a_prompt_or_an_id(worker: BatchWorker, ask: Ask, connect
         if name != "le"
     ]
     known = {"succeeded", "failed", "cancelled", "lost", "prompt", "table", "sampler_refused"}
-    assert set(labels) <= known
+    assert set(labels) <= known | set(PHASES)
 
 
 def test_metrics_are_served_on_a_port_of_their_own(metrics: WorkerMetrics) -> None:

@@ -9,12 +9,12 @@ from worker.engine.picture import StepReport
 from worker.speed import Speed
 
 
-def test_speed_is_rows_by_time_decoding_included() -> None:
+def test_speed_is_rows_by_all_the_time_of_the_device() -> None:
     speed = Speed()
     assert speed.row_steps_per_s is None
     speed.stepped(StepReport())
     assert speed.row_steps_per_s is None
-    speed.stepped(StepReport(rows=8, step_s=0.3, decode_s=0.1))
+    speed.stepped(StepReport(rows=8, text_s=0.1, step_s=0.2, decode_s=0.1))
     assert speed.row_steps_per_s == 20.0
 
 

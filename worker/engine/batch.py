@@ -19,6 +19,7 @@ from worker.engine.model import Model, Shape
 from worker.engine.picture import Picture
 from worker.engine.preview import preview_steps
 from worker.engine.sampler import HISTORY
+from worker.engine.usage import Usage
 
 TIMESTEP, INPUT_SCALE = 0, 1
 LATENTS = slice(2, 2 + HISTORY)
@@ -40,6 +41,8 @@ class Row:
     program: Tensor  # [N, PROGRAM_WIDTH] float32 on the device
     latents: Tensor  # [HISTORY, channels, h, w] float32 on the device, at joining and leaving
     outputs: Tensor  # [HISTORY, channels, h, w] float32 on the device, likewise
+    admitted_at: float
+    usage: Usage
     joined_at: float = field(default_factory=time.perf_counter)
     step: int = 0  # model evaluations done
     shown_at: tuple[int, ...] = ()  # model evaluations after which it is shown
@@ -69,7 +72,11 @@ class Row:
 
 
 def make_row(
-    model: Model, picture: Picture, conditional: Conditioning, unconditional: Conditioning | None
+    model: Model,
+    picture: Picture,
+    conditional: Conditioning,
+    unconditional: Conditioning | None,
+    admitted_at: float,
 ) -> Row:
     """A picture at its start: pure noise of its own seed, or where it was interrupted."""
     size = (model.latent_channels, *model.shape(picture.width, picture.height))
@@ -84,6 +91,8 @@ def make_row(
         program=picture.table.program(model.device),
         latents=_whole(state.latents).to(model.device),
         outputs=_whole(state.outputs).to(model.device),
+        admitted_at=admitted_at,
+        usage=Usage(row_steps=picture.rows * state.step),
         step=state.step,
         shown_at=preview_steps(picture.previews, len(picture.table)),
     )

@@ -21,6 +21,7 @@ from worker.engine.model import Model, Shape
 from worker.engine.picture import Developed, Picture, Preview, Spoiled, StepReport
 from worker.engine.preview import Previewer
 from worker.engine.sampler import SamplerTable
+from worker.engine.usage import Usage
 
 MOST_DECODED = 8
 """Pictures per VAE call: a decoder holds far more memory per picture than the U-Net."""
@@ -43,6 +44,10 @@ class Engine:
         self._arrived_done: list[Row] = []
         """Resumed after their last step; they leave in the step in which they come."""
         self._spoiled: list[Spoiled] = []
+        self._spent = Usage()
+        """Of the present step, by all pictures."""
+        self._resumed = 0
+        """Row-steps that checkpoints saved the pictures of the present step."""
 
     @cached_property
     def previewer(self) -> Previewer:
@@ -82,9 +87,13 @@ class Engine:
         place = sum(each.is_urgent for each in queue) if picture.is_urgent else len(queue)
         queue.insert(place, picture)
 
-    def remove(self, keys: Collection[Hashable]) -> None:
-        """Drops pictures, waiting or running; their neighbours do not notice."""
-        gone = set(keys)
+    def remove(self, keys: Collection[Hashable]) -> Usage:
+        """Drops pictures, waiting or running; their neighbours do not notice. What they had of the
+        device comes back."""
+        gone, had = set(keys), Usage()
+        for row in self._rows():
+            if row.picture.key in gone:
+                had.add(row.usage)
         for shape, queue in self._waiting.items():
             self._waiting[shape] = deque(picture for picture in queue if picture.key not in gone)
         for shape, rows in self._paused.items():
@@ -92,6 +101,7 @@ class Engine:
         for batch in self._batches.values():
             batch.leave(gone)
         self._forget_empty()
+        return had
 
     def progress(self) -> dict[Hashable, float]:
         """How far each picture is that has begun, from 0 to 1."""
@@ -121,27 +131,49 @@ class Engine:
             DeviceFailed: something failed, and no picture is to blame.
         """
         began = time.perf_counter()
+        self._spent, self._resumed = Usage(), 0
         joined = self._admit()
         developed = self._retire_arrived()
         shape = self._next_shape()
         if shape is None:
-            return StepReport(developed=tuple(developed), spoiled=self._take_spoiled())
+            return self._report(developed, joined=joined)
         batch = self._batches[shape]
-        rows = batch.width
+        riders, rows = batch.rows, batch.width
         failures = batch.step()
         previews = self._show(batch, failures.keys())
         done = self._leave(batch, failures)
         denoised = time.perf_counter()
+        self._share_step(riders, rows, denoised - began - self._spent.device_s)
         developed += self._retire(done, denoised)
+        return self._report(developed, previews, joined, rows, self.budget.rows(shape))
+
+    def _report(
+        self,
+        developed: list[Developed],
+        previews: tuple[Preview, ...] = (),
+        joined: int = 0,
+        rows: int = 0,
+        most_rows: int = 0,
+    ) -> StepReport:
         return StepReport(
             developed=tuple(developed),
             spoiled=self._take_spoiled(),
             previews=previews,
             joined=joined,
+            resumed=self._resumed,
             rows=rows,
-            step_s=denoised - began,
-            decode_s=time.perf_counter() - denoised,
+            most_rows=most_rows,
+            text_s=self._spent.text_s,
+            step_s=self._spent.denoise_s,
+            decode_s=self._spent.decode_s,
         )
+
+    def _share_step(self, riders: list[Row], rows: int, seconds: float) -> None:
+        """Each picture had as much of the step as it has rows in it."""
+        self._spent.denoise_s = seconds
+        for row in riders:
+            row.usage.denoise_s += seconds * row.picture.rows / rows
+            row.usage.row_steps += row.picture.rows
 
     def _admit(self) -> int:
         """Pictures join, up to the row budget of their shape."""
@@ -195,22 +227,30 @@ class Engine:
             batch.join(new)
         except Exception as error:
             if len(new) == 1:
-                self._spoiled.append(Spoiled(new[0].picture.key, blame(self.model, error)))
+                self._spoil(new[0], blame(self.model, error))
                 return 0
             middle = len(new) // 2
             return self._join(batch, new[:middle]) + self._join(batch, new[middle:])
         return len(new)
 
     def _prepare(self, picture: Picture) -> Row | None:
+        admitted_at = time.perf_counter()
         try:
             conditional = self.prompts.encode(picture.prompt)
             unconditional = (
                 self.prompts.encode(picture.negative_prompt) if picture.is_guided else None
             )
-            return make_row(self.model, picture, conditional, unconditional)
+            row = make_row(self.model, picture, conditional, unconditional, admitted_at)
         except Exception as error:
-            self._spoiled.append(Spoiled(picture.key, blame(self.model, error)))
+            self._spoiled.append(Spoiled(picture.key, blame(self.model, error), Usage()))
             return None
+        row.usage.text_s = row.joined_at - admitted_at
+        self._spent.text_s += row.usage.text_s
+        self._resumed += row.usage.row_steps
+        return row
+
+    def _spoil(self, row: Row, error: GenerationError) -> None:
+        self._spoiled.append(Spoiled(row.picture.key, error, row.usage))
 
     def _next_shape(self) -> Shape | None:
         """Shapes take turns: the one that has waited longest."""
@@ -243,7 +283,9 @@ class Engine:
         done = {row.picture.key for row in batch.rows if row.is_done}
         left = batch.leave(done | failures.keys())
         self._forget_empty()
-        self._spoiled += [Spoiled(key, error) for key, error in failures.items()]
+        for row in left:
+            if row.picture.key in failures:
+                self._spoil(row, failures[row.picture.key])
         return [row for row in left if row.picture.key not in failures]
 
     def _retire_arrived(self) -> list[Developed]:
@@ -254,15 +296,23 @@ class Engine:
     def _retire(self, rows: list[Row], denoised_at: float) -> list[Developed]:
         """Decodes what is done together, and sees to it that no NaN leaves as a picture."""
         developed = []
-        for row, pixels in self._decode(rows):
-            key = row.picture.key
+        began = time.perf_counter()
+        decoded = self._decode(rows)
+        decoded_at = time.perf_counter()
+        self._share_decoding(rows, decoded_at - began)
+        for row, pixels in decoded:
             if pixels is None:
-                self._spoiled.append(Spoiled(key, NotFinite("It became NaN or infinite.")))
+                self._spoil(row, NotFinite("It became NaN or infinite."))
                 continue
-            decoded_at = time.perf_counter()
-            times = (row.joined_at, denoised_at, decoded_at)
-            developed.append(Developed(key, pixels, *times, _warnings(row), row.end))
+            key, warnings = row.picture.key, _warnings(row)
+            times = (row.admitted_at, row.joined_at, denoised_at, decoded_at)
+            developed.append(Developed(key, pixels, *times, warnings, row.end, row.usage))
         return developed
+
+    def _share_decoding(self, rows: list[Row], seconds: float) -> None:
+        self._spent.decode_s += seconds if rows else 0.0
+        for row in rows:
+            row.usage.decode_s += seconds / len(rows)
 
     def _decode(self, rows: list[Row]) -> list[tuple[Row, NDArray[np.uint8] | None]]:
         """A fault halves the batch and tries again, down to the one picture that it belongs to."""
@@ -274,7 +324,7 @@ class Engine:
             pixels = decode(self.model, torch.stack([row.latents[0] for row in rows]))
         except Exception as error:
             if len(rows) == 1:
-                self._spoiled.append(Spoiled(rows[0].picture.key, blame(self.model, error)))
+                self._spoil(rows[0], blame(self.model, error))
                 return []
             middle = len(rows) // 2
             return self._decode(rows[:middle]) + self._decode(rows[middle:])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contract.errors import GenerationError
 from contract.rows import rows_of as rows_of
+from worker.engine.usage import Usage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,11 +51,13 @@ class Developed:
 
     key: Hashable
     pixels: NDArray[np.uint8]  # [height, width, 3] RGB
+    admitted_at: float  # had room, and its prompts were encoded
     joined_at: float  # joined the batch
     denoised_at: float  # had its last step
     decoded_at: float
     warnings: tuple[str, ...]
     end: Checkpoint  # after its last step, from where it is only decoded
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Spoiled:
 
     key: Hashable
     error: GenerationError
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +87,9 @@ class StepReport:
     spoiled: tuple[Spoiled, ...] = ()
     previews: tuple[Preview, ...] = ()
     joined: int = 0  # pictures
+    resumed: int = 0  # row-steps that checkpoints saved those that came
     rows: int = 0  # rows of the U-Net call
-    step_s: float = 0.0  # denoising, decode apart
+    most_rows: int = 0  # the budget of its size
+    text_s: float = 0.0  # prompts to embeddings
+    step_s: float = 0.0  # denoising, the other two apart
     decode_s: float = 0.0
