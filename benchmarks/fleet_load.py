@@ -2,8 +2,9 @@
 
     python benchmarks/fleet_load.py --url URL --users 20 --seconds 20
 
-Each user posts, waits for the job's end, fetches the picture and posts again. The first requests
-have fewer steps, so that pictures end one after another from the start, as they do in the long run.
+Each user posts, waits for the job's end, fetches the picture and posts again. The first --at-once
+requests have fewer steps, each another number, so that pictures end one after another from the
+start, as they do in the long run.
 Says `measuring` when it begins to count and `measured` when it ends, for whoever reads the clocks
 of other processes, and then what it counted, as JSON.
 """
@@ -62,22 +63,20 @@ class Counted:
 
 
 class Demand:
-    def __init__(self, users: int, seed: int):
+    def __init__(self, at_once: int, seed: int):
         self.counted: Counted | None = None
         self.is_over = False
         self.accepted = self.fetched = 0
-        self._users = users
-        self._random = random.Random(seed)
-        self._seeds = count(self._random.randrange(2**31))
-        self._first: Iterator[int] = iter(
-            self._random.sample([1 + n * STEPS // users for n in range(users)], users)
-        )
+        dice = random.Random(seed)
+        self._seeds = count(dice.randrange(2**31))
+        self._first = [1 + n * STEPS // at_once for n in range(at_once)]
+        dice.shuffle(self._first)
 
     async def user(self, client: httpx.AsyncClient) -> None:
         while not self.is_over:
             body = {
                 "prompt": "a red circle on a white ground",
-                "steps": next(self._first, STEPS),
+                "steps": self._first.pop() if self._first else STEPS,
                 "seed": next(self._seeds),
             }
             began = time.perf_counter()
@@ -99,7 +98,7 @@ class Demand:
 
 async def run(options: argparse.Namespace) -> dict[str, float | None]:
     users, counted = options.users, Counted()
-    demand = Demand(users, options.seed)
+    demand = Demand(options.at_once, options.seed)
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(client)
@@ -152,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--users", type=int, required=True)
+    parser.add_argument("--at-once", type=int, default=0, help="pictures that run at a time")
     parser.add_argument("--warm-up", type=float, default=6.0, help="seconds before it counts")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""What processes and a Redis have used, from /proc and INFO."""
+"""What processes and a Redis have used, from /proc and INFO, and what workers have done."""
 
 import os
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 COUNTERS = {
@@ -55,6 +57,29 @@ class Reading:
 
 def _less(late: Mapping[str, Any], early: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value - early.get(name, 0) for name, value in late.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Of one worker, when it last ended a step: so that no step is counted in part."""
+
+    rows: float  # of all U-Net calls
+    at: float  # seconds since the epoch
+
+    @classmethod
+    def of(cls, metrics_port: int) -> Self:
+        text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").raise_for_status().text
+        samples = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if not sample.labels
+        }
+        rows, at = samples["darkroom_rows_total"], samples["darkroom_last_step_timestamp_seconds"]
+        return cls(rows, at)
+
+    def rows_per_s(self, earlier: "Work") -> float:
+        return (self.rows - earlier.rows) / (self.at - earlier.at)
 
 
 def cpu_s(pid: int) -> float:
