@@ -44,6 +44,7 @@ from tests.address import free_port  # noqa: E402
 
 MODEL = "simulated"
 FLEETS = (1, 2, 4, 8, 16, 32, 64)
+RESTING = (1, 16, 64)  # those that are looked at without work as well
 FEW = 4  # workers at the device's own speed
 STEPS = 30
 ROWS = 32
@@ -52,6 +53,9 @@ CHECKPOINT_S = 0.5  # as a worker's default
 RESULT_TTL_S = 60
 START_LIMIT_S = 120.0
 SETTLE_S = 2.5  # until every worker has noticed that its jobs are gone, and the API its workers
+CLAIMED_S = 0.25
+"""For each worker, until all of its jobs are posted and claimed, which all come at once."""
+
 POLL_S = 0.05
 
 
@@ -67,7 +71,7 @@ class Setting:
     checkpoint_s: float = CHECKPOINT_S  # of a device that is not slowed down
     users: int = 20  # for each worker: so that some always wait
     warm_up_s: float = 5.0
-    measured_s: float = 18.0
+    measured_s: float = 16.0
     apis: int = 2
     finishes: bool = False  # whether the users wait for their last pictures
 
@@ -220,7 +224,7 @@ class Fleet:
             "--url": self.address,
             "--users": self.workers * setting.users,
             "--at-once": self.workers * min(setting.users, IN_FLIGHT),
-            "--warm-up": setting.warm_up_s,
+            "--warm-up": max(setting.warm_up_s, CLAIMED_S * self.workers),
             "--seconds": setting.measured_s,
             "--seed": time.time_ns() % 2**31,
         }
@@ -283,25 +287,28 @@ def growing(setting: Setting, fleets: Sequence[int], idle_s: float) -> list[dict
     with fleet(setting, fleets[0]) as service:
         for workers in fleets:
             service.grow(workers)
-            idle = service.idle(idle_s)
+            idle = {"idle": service.idle(idle_s)} if workers in RESTING else {}
             figures = service.saturated()
             one = found[0] if found else figures
             figures["linear"] = (figures["pictures_per_s"] / workers) / (
                 one["pictures_per_s"] / one["workers"]
             )
-            found.append(figures | {"idle": idle})
+            found.append(figures | idle)
             say(str(workers), figures)
     return found
 
 
 def compared(setting: Setting) -> dict[str, dict[str, Any]]:
-    """A few workers at the device's own speed, and what changes with one setting."""
+    """A few workers at the device's own speed; then with pictures in files, and checkpoints each
+    5 s or not at all; then with half as many users as a worker develops at a time."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
+        files = replace(setting, pictures=f"file://{folder}")
         settings = {
             "as it comes": setting,
-            "pictures in files": replace(setting, pictures=f"file://{folder}"),
-            "no checkpoints": replace(setting, checkpoint_s=0.0),
+            "files": files,
+            "files, 5 s": replace(files, checkpoint_s=5.0),
+            "files, none": replace(files, checkpoint_s=0.0),
             "half the demand": replace(setting, users=IN_FLIGHT // 2),
         }
         for name, changed in settings.items():

@@ -1,13 +1,13 @@
 """What processes and a Redis have used, from /proc and INFO, and what workers have done."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 COUNTERS = {
@@ -68,14 +68,14 @@ class Work:
 
     @classmethod
     def of(cls, metrics_port: int) -> Self:
-        text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").raise_for_status().text
-        samples = {
-            sample.name: sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if not sample.labels
-        }
-        rows, at = samples["darkroom_rows_total"], samples["darkroom_last_step_timestamp_seconds"]
+        connection = HTTPConnection("127.0.0.1", metrics_port, timeout=10)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        rows, at = (
+            float(re.search(rf"^{name} (.+)$", text, re.MULTILINE)[1])
+            for name in ("darkroom_rows_total", "darkroom_last_step_timestamp_seconds")
+        )
         return cls(rows, at)
 
     def rows_per_s(self, earlier: "Work") -> float:
@@ -90,7 +90,7 @@ def cpu_s(pid: int) -> float:
 
 
 def written_bytes(pid: int) -> int:
-    """To files; a child that writes a log anew is not counted."""
+    """To files, by the process and the children that it has waited for, which write logs anew."""
     fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
     return int(fields["write_bytes"])
 
