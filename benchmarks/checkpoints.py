@@ -56,7 +56,7 @@ def seconds_a_step(model: Model, connection: Redis, interval_s: float) -> float:
     jobs = jobs_of(model, queue.model_queue(connection, model.name))
     table = build_table("dpmpp_2m_karras", STEPS, model.scheduler_config)
     for _, development in jobs.values():
-        for picture in development.pictures(table, model):
+        for picture in development.pictures(table, engine):
             engine.add(picture)
     checkpointer = Checkpointer(connection, engine, interval_s, most_bytes=1 << 30)
     began = time.perf_counter()

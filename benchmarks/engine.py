@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from worker.engine.budget import RowBudget, unet_seconds
+from worker.engine.budget import RowBudget
 from worker.engine.engine import Engine
 from worker.engine.model import Model
 from worker.engine.picture import Picture, StepReport
 from worker.engine.sampler import SamplerTable, build_table, make_scheduler
+from worker.engine.unet_timing import unet_seconds
 from worker.settings import WorkerSettings
 from worker.start import start_engine
 

@@ -22,7 +22,7 @@ TIMED = """
 import sys
 from pathlib import Path
 import torch
-from worker.engine.budget import unet_seconds
+from worker.engine.unet_timing import unet_seconds
 from worker.engine.model import load_model
 model = load_model(Path(sys.argv[1]), torch.device("cpu"), torch.float32)
 print(unet_seconds(model, int(sys.argv[2]), model.native_shape, int(sys.argv[3])))

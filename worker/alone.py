@@ -26,7 +26,7 @@ def develop_alone(
         GenerationError: a picture failed.
     """
     request = development.request
-    for picture in development.pictures(tables.build(request.sampler, request.steps), engine.model):
+    for picture in development.pictures(tables.build(request.sampler, request.steps), engine):
         engine.add(picture)
     while True:
         report = engine.step()

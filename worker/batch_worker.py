@@ -4,6 +4,8 @@ RQ's own loop runs one job at a time and quits when Redis is away. This worker k
 commands and signals, and puts the engine's loop in place of RQ's.
 """
 
+from __future__ import annotations
+
 import faulthandler
 import logging
 import math
@@ -14,7 +16,7 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import redis
@@ -37,7 +39,6 @@ from contract.version import CONTRACT_VERSION
 from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.checkpoints import Checkpointer
 from worker.development import Development
-from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
 from worker.heartbeat import Heartbeat
 from worker.intake import Intake
@@ -48,8 +49,11 @@ from worker.publish import Publisher
 from worker.settings import WorkerSettings
 from worker.stop_flag import StopFlag
 from worker.sweeper import Sweeper
-from worker.tables import TableCache
 from worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from worker.engine.engine import Engine
+    from worker.tables import TableCache
 
 IDLE_WAIT_S = 0.5  # an idle worker blocks in Redis this long; a stop is noticed within it
 READY_WAIT_S = 0.05  # an engine without work waits this long for what is made ready aside

@@ -3,11 +3,14 @@
 The engine's loop only copies the batch from the device; a thread does the rest.
 """
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import redis
 from redis import Redis
@@ -15,8 +18,10 @@ from redis import Redis
 from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.transactions import Claim
 from worker.development import Development, PictureKey
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from worker.engine.checkpoint import Checkpoint
+    from worker.engine.engine import Engine
 
 MOST_COST = 0.01
 """Share of the loop's time that copying may take."""
@@ -54,41 +59,59 @@ class Checkpointer:
         self._taken_at = 0.0
         self._taken_s = 0.0  # by the last copy
         self._known: set[str] = set()
-        """The jobs of the last checkpoint."""
+        """The jobs that have had a checkpoint."""
+        self._bytes: dict[str, int] = {}
+        """Of the checkpoints in Redis, by job, as the thread knows them."""
 
     def note(self, jobs: Jobs) -> None:
-        """Has a checkpoint written if it is time for one; never waits for Redis."""
+        """Has checkpoints written if it is time for some; never waits for Redis."""
         busy = self._writing is not None and not self._writing.done()
-        if self._interval_s == 0 or busy or not self._is_time(jobs):
+        if self._interval_s == 0 or busy or not (due := self._due(jobs)):
             return
         self._taken_at = time.perf_counter()
-        states = _states(jobs, self._engine.checkpoints())
+        states = _states(due, self._engine.checkpoints())
         self._taken_s = time.perf_counter() - self._taken_at
-        self._next_at = self._taken_at + max(self._interval_s, self._taken_s / MOST_COST)
-        self._known = set(states)
-        self._writing = self._pool.submit(self._write, states)
+        rest_s = self._taken_s / MOST_COST
+        is_whole = due is jobs
+        if is_whole:
+            self._known = set(states)
+            self._next_at = self._taken_at + max(self._interval_s, rest_s)
+        else:
+            self._known |= set(states)
+            self._next_at = max(self._next_at, self._taken_at + rest_s)
+        self._writing = self._pool.submit(self._write, states, is_whole)
 
-    def _is_time(self, jobs: Jobs) -> bool:
+    def _due(self, jobs: Jobs) -> Jobs:
+        """All of them now and then, and meanwhile those that are new: where many jobs come, the
+        others would be written again with each of them."""
         now = time.perf_counter()
         if now >= self._next_at:
-            return True
-        has_new = any(
-            development.fingerprint and job_id not in self._known
-            for job_id, (_, development) in jobs.items()
-        )
-        return has_new and now >= self._taken_at + max(FIRST_AFTER_S, self._taken_s / MOST_COST)
+            return jobs
+        if now < self._taken_at + max(FIRST_AFTER_S, self._taken_s / MOST_COST):
+            return {}
+        return {
+            job_id: held
+            for job_id, held in jobs.items()
+            if held[1].fingerprint and job_id not in self._known
+        }
 
     def close(self, jobs: Jobs) -> None:
         """Writes a last one, for whoever goes on with the jobs."""
         try:
             if self._interval_s > 0:
-                self._pool.submit(self._write, _states(jobs, self._engine.checkpoints()))
+                self._pool.submit(self._write, _states(jobs, self._engine.checkpoints()), True)
         except Exception:  # of the device; the jobs go on from the checkpoint before
             logger.exception("no last checkpoint")
         self._pool.shutdown()
 
-    def _write(self, states: Mapping[str, _State]) -> None:
+    def _write(self, states: Mapping[str, _State], is_whole: bool) -> None:
+        """
+        Args:
+            is_whole: whether all jobs are among them, or those alone that are new.
+        """
         try:
+            if is_whole:
+                self._bytes.clear()
             write_checkpoints(self._connection, self._packed(states))
         except redis.RedisError as error:
             logger.warning("no checkpoint: %s", error)
@@ -98,14 +121,16 @@ class Checkpointer:
     def _packed(self, states: Mapping[str, _State]) -> dict[tuple[str, str], JobCheckpoint]:
         """The oldest jobs first, up to the bound."""
         packed = {}
-        room = self._most_bytes
+        room = self._most_bytes - sum(self._bytes.values())
         for job_id, state in states.items():
             pictures = {
                 n: picture.to_bytes(state.fingerprint) for n, picture in state.pictures.items()
             }
-            room -= sum(len(content) for content in pictures.values())
-            if room < 0:
+            size = sum(len(content) for content in pictures.values())
+            if size > room:
                 break
+            room -= size
+            self._bytes[job_id] = size
             packed[job_id, state.execution_id] = JobCheckpoint(state.steps, pictures)
         return packed
 

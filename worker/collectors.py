@@ -1,13 +1,18 @@
 """Figures that are looked up when Prometheus asks for them."""
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
 
-import torch
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from worker.engine.conditioning import PromptEncoder
-from worker.tables import TableCache
+if TYPE_CHECKING:
+    import torch
+
+    from worker.engine.conditioning import PromptEncoder
+    from worker.tables import TableCache
 
 
 class Caches(Collector):
@@ -39,6 +44,8 @@ class DeviceMemory(Collector):
             labels=["kind"],
         )
         if self._device.type == "cuda":
+            import torch  # as the engine has long done: what counts loads no torch by itself
+
             memory.add_metric(["allocated"], torch.cuda.memory_allocated(self._device))
             memory.add_metric(["reserved"], torch.cuda.memory_reserved(self._device))
             memory.add_metric(["limit"], torch.cuda.mem_get_info(self._device)[1])

@@ -1,9 +1,11 @@
 """A job while it is developed: its pictures, and when what happened to them."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Hashable, Mapping
 from threading import Lock
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from contract import identity
 from contract.job import JobResult, PictureRecord, Timings
@@ -13,11 +15,13 @@ from contract.progress import JobProgress
 from contract.request import JobRequest
 from contract.timeline import Timeline
 from worker.encoding import encode, encode_preview, preview_size
-from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
-from worker.engine.model import Model
 from worker.engine.picture import Developed, Picture, Preview, rows_of
-from worker.engine.sampler import SamplerTable
 from worker.engine.usage import Usage
+
+if TYPE_CHECKING:
+    from worker.engine.checkpoint import Checkpoint
+    from worker.engine.engine import Engine
+    from worker.engine.sampler import SamplerTable
 
 
 class PictureKey(NamedTuple):
@@ -140,14 +144,14 @@ class Development:
             known, self._given_up = self._given_up, True
             return not known
 
-    def pictures(self, table: SamplerTable, model: Model) -> list[Picture]:
+    def pictures(self, table: SamplerTable, engine: Engine) -> list[Picture]:
         """One for each image asked for; picture n has the seed `seed + n`. Those that were begun
         with the same model and table go on from where they were."""
         request = self.request
-        self.fingerprint = fingerprint_of(model, table)
-        self._model_fingerprint = model.fingerprint
+        self.fingerprint = engine.fingerprint(table)
+        self._model_fingerprint = engine.model.fingerprint
         self._evaluations = len(table)
-        starts = {n: self._start(n) for n in self._begun}
+        starts = {n: engine.resumed(begun, self.fingerprint) for n, begun in self._begun.items()}
         self._starts = {n: start for n, start in starts.items() if start is not None}
         return [
             Picture(
@@ -165,9 +169,6 @@ class Development:
             )
             for key in self.keys
         ]
-
-    def _start(self, n: int) -> Checkpoint | None:
-        return read_checkpoint(self._begun[n], self.fingerprint)
 
     def note_developed(self, developed: Developed) -> None:
         """The engine owes this picture no more."""

@@ -1,11 +1,14 @@
 """From the queue to the engine: jobs are taken while there is room, and made ready aside."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 import redis
 from rq import Queue
@@ -25,13 +28,15 @@ from contract.transactions import Claim
 from contract.version import require_known
 from contract.workers import ModelCard
 from worker.development import Development, PictureKey
-from worker.engine.engine import Engine
-from worker.engine.model import Shape
 from worker.engine.picture import Developed, Spoiled, rows_of
-from worker.engine.sampler import SamplerTable
 from worker.publish import Publisher
 from worker.room import Room
-from worker.tables import TableCache
+
+if TYPE_CHECKING:
+    from worker.engine.engine import Engine
+    from worker.engine.model import Shape
+    from worker.engine.sampler import SamplerTable
+    from worker.tables import TableCache
 
 logger = logging.getLogger(__name__)
 
@@ -273,7 +278,7 @@ class Intake:
         future.add_done_callback(lambda done: self._ready.put((claim, development, _outcome(done))))
 
     def _join(self, development: Development, table: SamplerTable) -> None:
-        for picture in development.pictures(table, self._engine.model):
+        for picture in development.pictures(table, self._engine):
             self._engine.add(picture)
 
     def _pause(self, error: Exception) -> None:

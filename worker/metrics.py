@@ -1,9 +1,12 @@
 """What a worker shows to Prometheus. No label ever holds a prompt or an id."""
 
+from __future__ import annotations
+
 from bisect import bisect_left
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
 
-import torch
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -20,10 +23,12 @@ from contract.errors import BadSetting
 from contract.timeline import PHASES, Timeline
 from worker.collectors import Caches, DeviceMemory
 from worker.development import Development
-from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
 from worker.speed import Speed
-from worker.tables import TableCache
+
+if TYPE_CHECKING:
+    from worker.engine.engine import Engine
+    from worker.tables import TableCache
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 """Buckets of a phase, from one quick step to a long queue."""
@@ -141,7 +146,7 @@ class WorkerMetrics:
     def _tell_of_the_process(self, engine: Engine, revision: str) -> None:
         build = Info("darkroom_build", "What runs here.", registry=self.registry)
         model = engine.model
-        here = {"torch": torch.__version__, "device": str(model.device), "model": model.name}
+        here = {"torch": version("torch"), "device": str(model.device), "model": model.name}
         build.info(build_labels("worker", revision) | here)
         ProcessCollector(registry=self.registry)
 

@@ -1,9 +1,13 @@
 """How much more work a worker takes."""
 
-from collections import Counter
+from __future__ import annotations
 
-from worker.engine.budget import RowBudget
-from worker.engine.model import Shape
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.engine.budget import RowBudget
+    from worker.engine.model import Shape
 
 MOST_SHAPES = 4
 """Sizes that take turns; with more of them each would hardly get on."""

@@ -8,10 +8,11 @@ import torch
 import transformers
 
 from contract.errors import BadSetting
-from worker.engine.budget import RowBudget, measure_budget, unet_seconds
+from worker.engine.budget import RowBudget
 from worker.engine.decode import decode
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
+from worker.engine.unet_timing import measure_budget, unet_seconds
 from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from worker.engine import budget
-from worker.engine.budget import RowBudget, measure_budget, unet_seconds
+from worker.engine import unet_timing
+from worker.engine.budget import RowBudget
 from worker.engine.model import Model
+from worker.engine.unet_timing import measure_budget, unet_seconds
 
 BUDGET = RowBudget(native_rows=8, native_shape=(8, 8))
 
@@ -30,8 +31,8 @@ def test_a_row_weighs_what_its_area_is() -> None:
 def test_measuring_finds_a_budget_and_tells_the_seconds_by_rows(tiny: Model) -> None:
     found, seconds = measure_budget(tiny)
     assert found.native_shape == tiny.native_shape
-    assert found.native_rows in budget.CANDIDATES
-    assert list(seconds) == list(budget.CANDIDATES[: len(seconds)])
+    assert found.native_rows in unet_timing.CANDIDATES
+    assert list(seconds) == list(unet_timing.CANDIDATES[: len(seconds)])
     assert all(value > 0 for value in seconds.values())
 
 
@@ -52,7 +53,7 @@ class Clock:
 @pytest.fixture
 def clock(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock({})
-    monkeypatch.setattr(budget.time, "perf_counter", clock.perf_counter)
+    monkeypatch.setattr(unet_timing.time, "perf_counter", clock.perf_counter)
     handle = tiny.unet.register_forward_pre_hook(clock)
     yield clock
     handle.remove()
@@ -66,22 +67,22 @@ def test_the_budget_ends_where_more_rows_hardly_pay(tiny: Model, clock: Clock) -
 
 
 def test_there_is_room_for_company_even_where_it_does_not_pay(tiny: Model, clock: Clock) -> None:
-    clock.seconds = {rows: 0.001 * rows for rows in budget.CANDIDATES}
-    assert measure_budget(tiny)[0].native_rows == budget.LEAST_ROWS
+    clock.seconds = {rows: 0.001 * rows for rows in unet_timing.CANDIDATES}
+    assert measure_budget(tiny)[0].native_rows == unet_timing.LEAST_ROWS
 
 
 def test_measuring_ends_when_it_has_taken_long_enough(tiny: Model, clock: Clock) -> None:
     clock.seconds = {2: 0.2, 4: 0.25, 8: 0.3, 16: 0.4}
     found, seconds = measure_budget(tiny)
     assert list(seconds) == [2, 4]
-    assert found.native_rows == budget.LEAST_ROWS
+    assert found.native_rows == unet_timing.LEAST_ROWS
 
 
 @pytest.mark.parametrize(("fits", "expected"), [(4, 4), (1, 2)])
 def test_the_budget_stays_below_the_rows_that_do_not_fit_into_memory(
     tiny: Model, clock: Clock, fits: int, expected: int
 ) -> None:
-    clock.seconds = dict.fromkeys(budget.CANDIDATES, 0.01)
+    clock.seconds = dict.fromkeys(unet_timing.CANDIDATES, 0.01)
 
     def full(unet: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         if len(args[0]) > fits:

@@ -141,14 +141,31 @@ def test_the_bound_on_bytes_keeps_the_oldest_jobs(
     assert steps_done(connection, new) == 0
 
 
+def begun(job_id: str) -> Any:
+    """A job that has joined."""
+    request = JobRequest(prompt="a", model="tiny", seed=1, width=64, height=64)
+    development = Development(job_id, request)
+    development.fingerprint = b"mark"
+    return None, development
+
+
 def test_new_jobs_cost_no_more_checkpoints_than_may_be(worker: BatchWorker) -> None:
     checkpointer = worker._checkpointer
     now = time.perf_counter()
     checkpointer._taken_at, checkpointer._next_at = now - 1, now + 100
-    new = Development("new", JobRequest(prompt="a", model="tiny", seed=1, width=64, height=64))
-    new.fingerprint = b"mark"
-    jobs: Any = {"new": (None, new)}
+    jobs: Any = {"new": begun("new")}
     checkpointer._taken_s = 0.001
-    assert checkpointer._is_time(jobs)
+    assert checkpointer._due(jobs) == jobs
     checkpointer._taken_s = 0.02  # so that one each 2 s is a hundredth
-    assert not checkpointer._is_time(jobs)
+    assert not checkpointer._due(jobs)
+
+
+def test_a_new_job_has_no_other_written_again(worker: BatchWorker) -> None:
+    checkpointer = worker._checkpointer
+    jobs: Any = {"old": begun("old"), "new": begun("new")}
+    checkpointer._known = {"old"}
+    assert checkpointer._due(jobs) is jobs
+    checkpointer._next_at = time.perf_counter() + 100
+    assert list(checkpointer._due(jobs)) == ["new"]
+    checkpointer._known.add("new")
+    assert not checkpointer._due(jobs)

@@ -20,7 +20,7 @@ def test_steps_count_what_runs_what_waits_and_what_is_done(engine: Engine) -> No
     engine = Engine(engine.model, engine.budget)
     table = build_table("euler", STEPS, engine.model.scheduler_config)
     first = Development(new_job_id(), REQUEST)
-    for picture in first.pictures(table, engine.model):
+    for picture in first.pictures(table, engine):
         engine.add(picture)
     for _ in range(4):
         engine.step()
@@ -30,7 +30,7 @@ def test_steps_count_what_runs_what_waits_and_what_is_done(engine: Engine) -> No
 
     second = Development(first.job_id, REQUEST, begun)
     assert not second.has_pictures
-    second.pictures(table, engine.model)
+    second.pictures(table, engine)
     assert second.steps_done({}) == 3 * 4
     assert second.share({}) == pytest.approx(4 / STEPS)
     done, running, _waiting = (PictureKey(second.job_id, n) for n in range(3))

@@ -3,8 +3,8 @@
 import torch
 
 from contract.errors import EngineFault, GenerationError, OutOfMemory
-from worker.engine.budget import unet_seconds
 from worker.engine.model import Model
+from worker.engine.unet_timing import unet_seconds
 
 PROBE_ROWS = 2  # one guided picture, for which any device that passed the start has room
 

@@ -1,18 +1,12 @@
 """How many rows go into one U-Net call."""
 
-import time
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-
-from worker.engine.device import finish
-from worker.engine.model import Model, Shape
-
-CANDIDATES = (2, 4, 8, 16, 32, 64)
-LEAST_ROWS = 8  # with fewer, a short request hardly ever runs beside a long one
-GAIN = 0.9  # a larger batch must bring the time per row down to this share of the best so far
-ENOUGH_S = 1.0  # measuring ends when it has taken this long
-REPEATS = 2
+if TYPE_CHECKING:
+    from worker.engine.model import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +24,3 @@ class RowBudget:
         """What one row of `shape` weighs, in rows of the native shape."""
         native_height, native_width = self.native_shape
         return shape[0] * shape[1] / (native_height * native_width)
-
-
-def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
-    """Finds the fewest rows past which a larger batch hardly pays; warms the U-Net up as well.
-
-    Returns:
-        The budget, and the seconds that a U-Net call took by number of rows.
-    """
-    best_rows, best_per_row = LEAST_ROWS, float("inf")
-    seconds: dict[int, float] = {}
-    began = time.perf_counter()
-    for rows in CANDIDATES:
-        try:
-            seconds[rows] = unet_seconds(model, rows, model.native_shape)
-        except (torch.OutOfMemoryError, MemoryError):
-            best_rows = min(best_rows, max(seconds, default=2))
-            break
-        if seconds[rows] / rows < GAIN * best_per_row:
-            best_rows, best_per_row = max(rows, LEAST_ROWS), seconds[rows] / rows
-        if rows >= 4 * best_rows or time.perf_counter() - began > ENOUGH_S:
-            break
-    return RowBudget(best_rows, model.native_shape), seconds
-
-
-@torch.inference_mode()
-def unet_seconds(model: Model, rows: int, shape: Shape, repeats: int = REPEATS) -> float:
-    """The fastest of `repeats` U-Net calls after a first one that is not counted, in seconds."""
-    latents = torch.randn(rows, model.latent_channels, *shape).to(model.device)
-    timesteps = torch.full((rows,), 500.0, device=model.device)
-    width = model.unet.config.cross_attention_dim
-    conditioning = torch.zeros(
-        rows, model.token_limit, width, device=model.device, dtype=model.dtype
-    )
-    fastest = float("inf")
-    for attempt in range(repeats + 1):
-        finish(model.device)
-        began = time.perf_counter()
-        model.predict(latents, timesteps, conditioning)
-        finish(model.device)
-        if attempt > 0:
-            fastest = min(fastest, time.perf_counter() - began)
-    return fastest

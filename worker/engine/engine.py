@@ -14,12 +14,13 @@ from contract.errors import GenerationError, NotFinite
 from worker.engine.batch import Batch, Row, make_row
 from worker.engine.blame import blame
 from worker.engine.budget import RowBudget
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.decode import decode
 from worker.engine.model import Model, Shape
 from worker.engine.picture import Developed, Picture, Preview, Spoiled, StepReport
 from worker.engine.preview import Previewer
+from worker.engine.sampler import SamplerTable
 from worker.engine.usage import Usage
 
 MOST_DECODED = 8
@@ -114,6 +115,14 @@ class Engine:
             for key, checkpoint in batch.checkpoints().items()
         }
         return running | {row.picture.key: row.checkpoint for row in self._paused_rows()}
+
+    def fingerprint(self, table: SamplerTable) -> bytes:
+        """Of all that the steps of a picture with this table follow from here."""
+        return fingerprint_of(self.model, table)
+
+    def resumed(self, checkpoint: bytes, fingerprint: bytes) -> Checkpoint | None:
+        """Where a picture goes on; None where it starts over: see `read_checkpoint`."""
+        return read_checkpoint(checkpoint, fingerprint)
 
     def step(self) -> StepReport:
         """One denoising step of one shape; what is finished comes back.

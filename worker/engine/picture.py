@@ -1,17 +1,23 @@
 """The engine's vocabulary: what goes in, what comes out."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from contract.errors import GenerationError
 from contract.rows import rows_of as rows_of
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.sampler import SamplerTable
 from worker.engine.usage import Usage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worker.engine.checkpoint import Checkpoint
+    from worker.engine.sampler import SamplerTable
 
 
 @dataclass(frozen=True, slots=True)
