@@ -26,9 +26,16 @@ class Census:
     def row_steps_per_s(self, model: str) -> float | None:
         """The speed of the model's live workers together, where one that has not told its own
         counts as the average of the others; None where none has."""
+        average = self.row_steps_per_s_each(model)
+        if average is None:
+            return None
+        return average * sum(worker.model == model for worker in self.workers)
+
+    def row_steps_per_s_each(self, model: str) -> float | None:
+        """The average speed of those of its live workers that have told theirs."""
         told = [worker.row_steps_per_s for worker in self.workers if worker.model == model]
         known = [speed for speed in told if speed]
-        return sum(known) * len(told) / len(known) if known else None
+        return sum(known) / len(known) if known else None
 
     def default_model(self, preferred: str | None) -> ModelCard | None:
         """The model of a request that names none: the preferred one, else the only one, else the

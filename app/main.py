@@ -72,7 +72,7 @@ def create_app(settings: AppSettings) -> FastAPI:
         newsroom=Newsroom(settings.redis_url, backend),
         gallery=Gallery(open_store(settings, backend.connection)),
         keyring=Keyring(backend),
-        metrics=AppMetrics(backend.connection),
+        metrics=AppMetrics(backend.connection, settings.revision),
         site=Site.of(settings),
     )
     app = SecuredApp(

@@ -1,18 +1,22 @@
 """What the API shows to Prometheus: its own figures and the queue's."""
 
 import time
-from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
 
 import redis
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contract import queue
-from contract.workers import known_models, live_workers
+from app.queue_collector import QueueCollector
+from contract.build import build_labels
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 UNKNOWN_ROUTE = "unknown"
@@ -20,48 +24,9 @@ RECEIVED = "darkroom.received"
 """Where a request's scope says when it came, in seconds since the epoch."""
 
 
-class QueueCollector(Collector):
-    """Reads the queues when it is scraped. Without Redis it says just that."""
-
-    def __init__(self, connection: redis.Redis):
-        self._connection = connection
-
-    def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("darkroom_redis_up", "Whether Redis answers.")
-        try:
-            metrics = self._read()
-        except redis.RedisError:
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
-        yield from metrics
-
-    def describe(self) -> Iterator[Metric]:
-        """Empty: to register the collector must not ask Redis."""
-        return iter(())
-
-    def _read(self) -> list[Metric]:
-        labels = ["model"]
-        depth = GaugeMetricFamily("darkroom_queue_depth", "Jobs that wait.", labels=labels)
-        oldest = GaugeMetricFamily(
-            "darkroom_queue_oldest_wait_seconds",
-            "Since the job was accepted that is the next of its priority; 0 where none waits.",
-            labels=labels,
-        )
-        workers = GaugeMetricFamily("darkroom_live_workers", "Workers that live.", labels=labels)
-        live = [worker.model for worker in live_workers(self._connection)]
-        for model in known_models(self._connection):
-            waiting = queue.model_queue(self._connection, model)
-            depth.add_metric([model], queue.depth(waiting))
-            oldest.add_metric([model], queue.oldest_wait_s(waiting))
-            workers.add_metric([model], live.count(model))
-        return [depth, oldest, workers]
-
-
 class AppMetrics:
-    def __init__(self, connection: redis.Redis):
+    def __init__(self, connection: redis.Redis, revision: str = ""):
+        disable_created_metrics()  # or each series has one beside it that says when it began
         self.registry = registry = CollectorRegistry()
         self._requests = Counter(
             "darkroom_http_requests",
@@ -88,6 +53,9 @@ class AppMetrics:
             ["model"],
             registry=registry,
         )
+        build = Info("darkroom_build", "What runs here.", registry=registry)
+        build.info(build_labels("api", revision))
+        ProcessCollector(registry=registry)
         registry.register(QueueCollector(connection))
 
         self._counted = cache(self._requests.labels)  # prometheus_client looks each one up slowly

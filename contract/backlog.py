@@ -61,11 +61,24 @@ return found
 """
 
 
+_WORK = (
+    FUNCTIONS
+    + """
+return tostring(work_of(KEYS[1], redis.call('LLEN', KEYS[1])) or 0)
+"""
+)
+
+
 class Standing(NamedTuple):
     """Where a job stands in its queue."""
 
     position: int  # 1 is next
     work: float | None  # row-steps until it is done, its own included; None where unknown
+
+
+def ask_work(pipeline: Pipeline, list_key: str) -> None:
+    """Queues a command whose answer is the row-steps of all jobs in the list, as text."""
+    pipeline.eval(_WORK, 1, list_key)
 
 
 def ask_standing(pipeline: Pipeline, job_id: str) -> None:

@@ -14,7 +14,7 @@ from rq import Queue, Retry
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from contract import backlog, identity, turns
+from contract import backlog, identity
 from contract.acceptance import NO_TERMS, Terms, Verdict, judge, note_terms, read_verdict
 from contract.backlog import Standing
 from contract.errors import DeadlineExceeded, MalformedJob
@@ -213,15 +213,6 @@ def depth(queue: Queue) -> int:
     """Jobs that wait."""
     length: int = queue.connection.llen(queue.key)
     return length
-
-
-def oldest_wait_s(queue: Queue) -> float:
-    """Seconds since the job was accepted that is the next of its priority, where that is longest;
-    0 where none waits."""
-    heads = [queue.connection.lindex(queue.key, 0), *turns.heads(queue)]
-    times = [identity.created_at(queue_text(head)) for head in heads if head is not None]
-    known = [accepted for accepted in times if accepted is not None]
-    return max(0.0, time.time() - min(known)) if known else 0.0
 
 
 def queue_text(member: bytes | str) -> str:

@@ -23,7 +23,7 @@ PRIORITY_FIELD = "priority"
 KEPT_S = 24 * 3600
 CELL = 64 * 64  # pixels; a unit of work is a row-step of so many
 
-LANES, SPAN = 3, 10**13
+SPAN = 10**13
 # Scores: each priority has a span of its own and begins in its middle, as what comes back to the
 # front goes below what is there. They are whole numbers that a double holds exactly.
 FUNCTIONS = f"""
@@ -120,15 +120,6 @@ def put_in_front(pipeline: Pipeline, queue: Queue, job_id: str) -> None:
 def note_gone(pipeline: Pipeline, queue_name: str, job_id: str) -> None:
     """A job waits no more; part of the transaction that moves it."""
     pipeline.zrem(order_key(queue_name), job_id)
-
-
-def heads(queue: Queue) -> list[bytes]:
-    """The first job of each priority, where one waits."""
-    with queue.connection.pipeline(transaction=False) as pipeline:
-        for lane in range(LANES):
-            start, stop = lane * SPAN, (lane + 1) * SPAN - 1
-            pipeline.zrangebyscore(order_key(queue.name), start, stop, start=0, num=1)
-        return [first[0] for first in pipeline.execute() if first]
 
 
 def order_key(queue_name: str) -> str:

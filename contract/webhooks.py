@@ -13,6 +13,7 @@ from redis import Redis
 from redis.client import Pipeline
 from rq import Queue, Retry
 from rq.job import Job
+from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now
 
@@ -97,6 +98,12 @@ class WebhookEvent(_Told):
 
 def webhook_queue(connection: Redis) -> Queue:
     return Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)
+
+
+def ask_waiting(pipeline: Pipeline, queue: Queue) -> None:
+    """Queues two commands: how many webhooks wait for a courier, and how many for their time."""
+    pipeline.llen(queue.key)
+    pipeline.zcard(ScheduledJobRegistry(queue=queue).key)
 
 
 def aside(asked: GenerateRequest) -> dict[str, Any]:

@@ -12,6 +12,8 @@ WORKER_TTL_S = 15
 MODEL_TTL_S = 7 * 24 * 3600
 WORKERS_KEY = "darkroom:workers"
 MODELS_KEY = "darkroom:models"
+SPEEDS_KEY = "darkroom:speeds"
+"""The speed of the last worker of each model that had one."""
 
 
 class SamplerCard(BaseModel):
@@ -68,6 +70,9 @@ def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:
     pipeline.sadd(WORKERS_KEY, _member(worker))
     pipeline.expire(WORKERS_KEY, WORKER_TTL_S)  # where nobody is left who would remove the dead
     pipeline.hset(MODELS_KEY, model.id, model.model_dump_json())
+    if worker.row_steps_per_s is not None:
+        pipeline.hset(SPEEDS_KEY, model.id, str(worker.row_steps_per_s))
+        pipeline.expire(SPEEDS_KEY, MODEL_TTL_S)
     pipeline.execute()
 
 
@@ -89,6 +94,12 @@ def live_workers(connection: Redis) -> list[WorkerCard]:
     if gone:
         connection.srem(WORKERS_KEY, *gone)
     return [WorkerCard.model_validate_json(card) for card in cards if card is not None]
+
+
+def last_speeds(connection: Redis) -> dict[str, float]:
+    """Row-steps in a second of a worker of each model, alive or not, where one ever had a speed."""
+    raw = connection.hgetall(SPEEDS_KEY)
+    return {as_text(model): float(speed) for model, speed in raw.items()}
 
 
 def known_models(connection: Redis) -> dict[str, ModelCard]:

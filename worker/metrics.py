@@ -11,6 +11,7 @@ from prometheus_client import (
     Histogram,
     Info,
     ProcessCollector,
+    disable_created_metrics,
     start_http_server,
 )
 
@@ -38,6 +39,7 @@ OUTCOMES = ("succeeded", "failed", "cancelled", "lost")
 
 class WorkerMetrics:
     def __init__(self, engine: Engine, tables: TableCache, revision: str = ""):
+        disable_created_metrics()  # or each series has one beside it that says when it began
         self.registry = CollectorRegistry()
         self.speed = Speed()
         self._count_jobs()
@@ -176,12 +178,12 @@ class WorkerMetrics:
         Args:
             key: the name of whose the job is, as `KeyNames.label` has it.
         """
-        self._jobs["succeeded"].inc()
-        self._job.observe(timeline.total_s)
         for span in timeline.spans:
             self._phases[span.phase].observe(span.seconds)
+        self._job.observe(timeline.total_s)
         self._used.labels(key).inc(development.usage.device_s)
         self._wasted.inc(development.forgone)
+        self._jobs["succeeded"].inc()
 
     def failed(self, code: str, key: str, development: Development | None) -> None:
         self._errors.labels(code).inc()
@@ -195,10 +197,10 @@ class WorkerMetrics:
 
     def _ended(self, outcome: str, key: str, development: Development | None) -> None:
         """Without pictures: all that was done for them is wasted."""
-        self._jobs[outcome].inc()
         if development is not None:
             self._used.labels(key).inc(development.usage.device_s)
             self._wasted.inc(development.forgone + development.usage.row_steps)
+        self._jobs[outcome].inc()
 
     def recovered(self) -> None:
         self._recovered.inc()

@@ -1,5 +1,3 @@
-import time
-
 from redis import Redis
 from rq import Queue
 from rq.job import Job
@@ -43,16 +41,3 @@ def test_rq_knows_the_time_that_the_id_tells(connection: Redis, ask: Ask) -> Non
     job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
     assert job.created_at is not None
     assert job.created_at.timestamp() == identity.created_at(job_id)
-
-
-def test_oldest_wait_is_that_of_the_head(connection: Redis, jobs: Queue) -> None:
-    assert queue.oldest_wait_s(jobs) == 0.0
-    old = f"{int((time.time() - 60) * 1000):012x}"
-    queue.enqueue(jobs, f"{old[:8]}-{old[8:]}-7000-8000-000000000000", job_request(), TTL_S)
-    queue.enqueue(jobs, identity.new_job_id(), job_request(), TTL_S)
-    assert 60 <= queue.oldest_wait_s(jobs) < 90
-
-
-def test_a_strange_member_of_the_queue_has_no_wait(connection: Redis, jobs: Queue) -> None:
-    connection.rpush(jobs.key, "stranger")
-    assert queue.oldest_wait_s(jobs) == 0.0

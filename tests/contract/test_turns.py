@@ -267,10 +267,3 @@ def test_the_record_tells_the_priority(connection: Redis, jobs: Queue) -> None:
     record = read_job(connection, ask(jobs, priority="low"))
     assert record is not None
     assert (record.request.priority, record.state) == ("low", JobState.QUEUED)
-
-
-def test_the_longest_wait_is_looked_for_in_each_priority(jobs: Queue) -> None:
-    old = "0000019a-0000-7000-8000-000000000000"
-    queue.enqueue(jobs, old, job_request(priority="low"), TTL_S)
-    ask(jobs, priority="high")
-    assert queue.oldest_wait_s(jobs) > 3600

@@ -56,6 +56,9 @@ def test_a_stopped_job_goes_on_where_it_was(
     assert_same_picture(pixels(connection, record), expected)
     wasted = steps_taken(first) + steps_taken(second) - STEPS
     assert (wasted == 0) is is_kept
+    resumed = count(second, "darkroom_row_steps_resumed_total")
+    assert resumed + count(second, "darkroom_rows_total") == 2 * STEPS
+    assert (resumed > 0) is is_kept
     assert not connection.exists(checkpoint_key(job_id))
 
 

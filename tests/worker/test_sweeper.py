@@ -55,7 +55,7 @@ def test_nobody_sweeps_while_the_heartbeat_is_irregular(
 ) -> None:
     """As after an outage of Redis, when the leases of the living have run out as well."""
     sweeps: list[Queue] = []
-    monkeypatch.setattr(worker.sweeper, "sweep", lambda queue: sweeps.append(queue) or [])
+    monkeypatch.setattr(worker.sweeper, "sweep", lambda queue, _: sweeps.append(queue) or [])
     monkeypatch.setattr(worker.sweeper, "INTERVAL_S", 0.01)
     idle = make_worker()
     with running(idle):
