@@ -160,7 +160,7 @@ class Load:
     async def _repeat(
         self,
         team: str,
-        ask: Callable[[httpx.AsyncClient], Awaitable[object]],
+        ask: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]],
         start: float,
         end: float,
     ) -> None:
@@ -170,16 +170,18 @@ class Load:
             base_url=self._service.url, headers=headers, timeout=90.0
         ) as client:
             while self.now_s < end:
-                await ask(client)
+                answer = await ask(client)
+                if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                    await asyncio.sleep(float(answer.headers["Retry-After"]))
 
-    async def _picture(self, client: httpx.AsyncClient) -> None:
+    async def _picture(self, client: httpx.AsyncClient) -> httpx.Response:
         body = _body(images=chance.choice((1, 1, 1, 3)))
-        await client.post("/generate", json=body, headers={"Prefer": "wait=30"})
+        return await client.post("/generate", json=body, headers={"Prefer": "wait=30"})
 
-    async def _urgent(self, client: httpx.AsyncClient) -> None:
-        body = _body(priority="high", webhook="https://example.com/darkroom")
-        await client.post("/generate", json=body, headers={"Prefer": "wait=30"})
+    async def _urgent(self, client: httpx.AsyncClient) -> httpx.Response:
         await asyncio.sleep(1.0)
+        body = _body(priority="high", webhook="https://example.com/darkroom")
+        return await client.post("/generate", json=body, headers={"Prefer": "wait=30"})
 
     async def _backlog(self) -> None:
         """More than may wait: the rest is refused."""
@@ -190,22 +192,24 @@ class Load:
                 await client.post("/generate", json=body)
                 await asyncio.sleep(0.5)
 
-    async def _mistake(self, client: httpx.AsyncClient) -> None:
+    async def _mistake(self, client: httpx.AsyncClient) -> httpx.Response:
+        await asyncio.sleep(1.0)
         for body in ({"prompt": ""}, {"prompt": "red apple", "model": "large"}):
             await client.post("/generate", json=body)
         await client.get("/jobs/01a20cbb-88bd-7a27-b2ae-4323d6ddb518")
-        await client.get("/jobs", headers={"Authorization": "Bearer nobody"})
-        await asyncio.sleep(1.0)
+        return await client.get("/jobs", headers={"Authorization": "Bearer nobody"})
 
-    async def _same_again(self, client: httpx.AsyncClient) -> None:
-        body = {"prompt": "red apple", "steps": 10, "seed": 1}
-        await client.post("/generate", json=body, headers={"Prefer": "wait=30"})
+    async def _same_again(self, client: httpx.AsyncClient) -> httpx.Response:
         await asyncio.sleep(0.5)
+        body = {"prompt": "red apple", "steps": 10, "seed": 1}
+        return await client.post("/generate", json=body, headers={"Prefer": "wait=30"})
 
-    async def _cancelled(self, client: httpx.AsyncClient) -> None:
-        job = (await client.post("/generate", json=_body(steps=50))).json()
+    async def _cancelled(self, client: httpx.AsyncClient) -> httpx.Response:
+        answer = await client.post("/generate", json=_body(steps=50))
         await asyncio.sleep(1.5)
-        await client.delete(f"/jobs/{job['id']}")
+        if answer.is_success:
+            await client.delete(answer.headers["Location"])
+        return answer
 
     async def _kill(self) -> None:
         self._service.worker.kill()

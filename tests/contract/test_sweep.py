@@ -6,6 +6,7 @@ from rq.serializers import JSONSerializer
 from contract.checkpoints import JobCheckpoint, write_checkpoints
 from contract.claims import claim, requeue
 from contract.endings import commit
+from contract.errors import WorkerLost
 from contract.job import JobState, read_job
 from contract.sweep import sweep
 from contract.transactions import DEATHS_UNTIL_ALONE, MOST_DEATHS, STRIKES_UNTIL_ALONE
@@ -127,8 +128,10 @@ def test_a_job_that_kills_three_workers_without_progress_fails(
     assert suspect.strikes == STRIKES_UNTIL_ALONE  # so it runs alone
     run_out(jobs, suspect)
     unlock(jobs)
-    sweep(jobs)
+    given_up: list[WorkerLost] = []
+    sweep(jobs, given_up.append)
     assert error_code(connection, job_id) == "worker_lost"
+    assert len(given_up) == 1
 
 
 def test_a_job_that_gets_on_outlives_any_number_of_workers(

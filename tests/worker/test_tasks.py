@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import time
 
 from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from contract import identity, queue
 from contract.job import JobState, read_job
+from contract.origin import Origin
+from tests.contract.samples import job_request
 from tests.newer_jobs import ask_newer
 from tests.reference import Wish, develop
 from tests.worker.conftest import Ask
@@ -27,7 +31,9 @@ def test_a_stock_worker_runs_the_same_jobs(
     engine: Engine,
     settings: WorkerSettings,
 ) -> None:
-    drawn, refused = ask(seed=5, images=2), ask(sampler="lcm", steps=99)
+    drawn, refused = identity.new_job_id(), ask(sampler="lcm", steps=99)
+    request = job_request(sampler="euler", steps=8, seed=5, images=2)
+    queue.enqueue(jobs, drawn, request, 600, origin=Origin(received=time.time()))
     late = late_job(jobs, wait_s=-1)
     newer = ask_newer(jobs)
     command = ["worker", "--burst", "--url", redis_url, "--worker-class", "rq.SimpleWorker"]
@@ -46,6 +52,11 @@ def test_a_stock_worker_runs_the_same_jobs(
     record = read_job(connection, drawn)
     assert record is not None
     assert record.state is JobState.SUCCEEDED
+    assert record.result is not None
+    assert record.result.device_s > 0
+    phases = record.result.timings.model_dump()
+    total = phases.pop("total_s")
+    assert sum(phases.values()) == total > phases["accept_s"] >= 0
     expected = develop(engine.model, Wish(seed=5), images=2).pixels
     for n in range(2):
         assert_same_picture(pixels(connection, record, n), expected[n])
