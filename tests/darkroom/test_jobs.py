@@ -38,7 +38,7 @@ def test_jobs_are_listed_newest_first(
     head, first, second = capsys.readouterr().out.splitlines()
     assert head.split() == ["ID", "STATE", "SEED", "PROMPT"]
     assert first.split() == [waiting.id, "queued", "-", "5", "red", "[31m"]
-    assert second.split()[:5] == [done.id, "succeeded", "after", "1.4", "s"]
+    assert second.split()[:5] == [done.id, "succeeded", "after", "1.5", "s"]
     main(["jobs", "--state", "succeeded", "--limit", "1", "--json"])
     (listed,) = json.loads(capsys.readouterr().out)
     assert (listed["id"], listed["state"]) == (done.id, "succeeded")
