@@ -38,6 +38,10 @@ from contract.webhooks import note_webhook
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
 
+MOST_LOST = 2
+"""How often in a row others may be quicker to take the job that was looked at. Where many workers
+with room meet many jobs, all would look at each job, and one would have it."""
+
 QUARANTINE_TTL_S = 24 * 3600
 """How long a record that cannot be read is kept for a person to look at."""
 
@@ -59,16 +63,23 @@ def take(
     queue: Queue, worker_name: str, fits: Fits = lambda request, is_suspect: True
 ) -> Claim | None:
     """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
-    is left to other workers. Does not block.
+    is left to other workers, or they are quicker. Does not block.
 
     What was popped stays on RQ's intermediate list until the claim, so a death in between loses
     nothing.
     """
-    while (head := queue.connection.lindex(queue.key, 0)) is not None and _fits(queue, head, fits):
+    lost = 0
+    while lost < MOST_LOST:
+        head = queue.connection.lindex(queue.key, 0)
+        if head is None or not _fits(queue, head, fits):
+            return None
         popped: Any = queue.connection.eval(
             _POP, 2, queue.key, queue.intermediate_queue_key, cast("str", head)
         )
-        taken = claim(queue, popped, worker_name) if popped is not None else None
+        if popped is None:
+            lost += 1
+            continue
+        taken = claim(queue, popped, worker_name)
         if taken is not None:
             return taken
     return None
