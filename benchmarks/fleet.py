@@ -45,6 +45,8 @@ from tests.address import free_port  # noqa: E402
 MODEL = "simulated"
 FLEETS = (1, 2, 4, 8, 16, 32, 64)
 RESTING = (1, 16, 64)  # those that are looked at without work as well
+MOST_SLOWED = 32  # workers; of larger fleets the times are twice as slow
+IDLE_S = 5.0
 FEW = 4  # workers at the device's own speed
 STEPS = 30
 ROWS = 32
@@ -281,18 +283,22 @@ def fleet(setting: Setting, workers: int) -> Iterator[Fleet]:
             raise
 
 
-def growing(setting: Setting, fleets: Sequence[int], idle_s: float) -> list[dict[str, Any]]:
-    """Fleets of more and more workers: idle, then saturated."""
+def growing(
+    setting: Setting, fleets: Sequence[int], idle_s: float, one: float = 0.0
+) -> list[dict[str, Any]]:
+    """Fleets of more and more workers: idle, then saturated.
+
+    Args:
+        one: what one worker does of what the table says; that of the first fleet where it is 0.
+    """
     found: list[dict[str, Any]] = []
     with fleet(setting, fleets[0]) as service:
         for workers in fleets:
             service.grow(workers)
             idle = {"idle": service.idle(idle_s)} if workers in RESTING else {}
             figures = service.saturated()
-            one = found[0] if found else figures
-            figures["linear"] = (figures["pictures_per_s"] / workers) / (
-                one["pictures_per_s"] / one["workers"]
-            )
+            one = one or figures["of_the_table"]
+            figures |= {"linear": figures["of_the_table"] / one, "slow_down": setting.slow_down}
             found.append(figures | idle)
             say(str(workers), figures)
     return found
@@ -369,9 +375,14 @@ def quick(setting: Setting) -> dict[str, Any]:
 
 
 def whole(setting: Setting, fleets: Sequence[int], slow_down: float) -> dict[str, Any]:
-    grown = growing(replace(setting, slow_down=slow_down), fleets, idle_s=5.0)
-    few = compared(setting)
-    return {"growing": grown, "few": few, "limits": limits(few["as it comes"])}
+    few = [workers for workers in fleets if workers <= MOST_SLOWED]
+    grown = growing(replace(setting, slow_down=slow_down), few, IDLE_S) if few else []
+    one = grown[0]["of_the_table"] if grown else 0.0
+    many = [workers for workers in fleets if workers > MOST_SLOWED]
+    if many:
+        grown += growing(replace(setting, slow_down=2 * slow_down), many, IDLE_S, one)
+    kinds = compared(setting)
+    return {"growing": grown, "few": kinds, "limits": limits(kinds["as it comes"])}
 
 
 def main() -> None:

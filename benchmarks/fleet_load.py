@@ -28,6 +28,7 @@ import httpx
 
 STEPS = 30
 WAIT_S = 60
+ARRIVAL_S = 0.01  # between the first requests of two users
 USERS_PER_CLIENT = 50  # httpx looks through all connections of a client at each request
 HEADERS = {"Prefer": f"wait={WAIT_S}", "Cache-Control": "no-cache"}
 
@@ -66,13 +67,14 @@ class Demand:
     def __init__(self, at_once: int, seed: int):
         self.counted: Counted | None = None
         self.is_over = False
-        self.accepted = self.fetched = 0
+        self.accepted = self.fetched = self.refused = 0
         dice = random.Random(seed)
         self._seeds = count(dice.randrange(2**31))
         self._first = [1 + n * STEPS // at_once for n in range(at_once)]
         dice.shuffle(self._first)
 
-    async def user(self, client: httpx.AsyncClient) -> None:
+    async def user(self, client: httpx.AsyncClient, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         while not self.is_over:
             body = {
                 "prompt": "a red circle on a white ground",
@@ -80,7 +82,12 @@ class Demand:
                 "seed": next(self._seeds),
             }
             began = time.perf_counter()
-            answer = (await client.post("/generate", json=body)).raise_for_status()
+            answer = await client.post("/generate", json=body)
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                self.refused += 1
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+                continue
+            answer.raise_for_status()
             self.accepted += 1
             job = answer.json()
             while job["state"] in ("queued", "running"):
@@ -105,17 +112,23 @@ async def run(options: argparse.Namespace) -> dict[str, float | None]:
             for client in _clients(options.url, -(-users // USERS_PER_CLIENT))
         ]
         tasks = [
-            asyncio.create_task(demand.user(clients[n // USERS_PER_CLIENT])) for n in range(users)
+            asyncio.create_task(demand.user(clients[n // USERS_PER_CLIENT], n * ARRIVAL_S))
+            for n in range(users)
         ]
-        for told, wait_s in (("measuring", options.warm_up), ("measured", options.seconds)):
-            await _unless_one_fails(tasks, wait_s)
-            demand.counted = counted if told == "measuring" else None
-            print(told, flush=True)
-        demand.is_over = True
-        for task in tasks if not options.finish else ():
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=not options.finish)
-    return counted.figures() | {"accepted": demand.accepted, "fetched": demand.fetched}
+        try:
+            for told, wait_s in (("measuring", options.warm_up), ("measured", options.seconds)):
+                await _unless_one_fails(tasks, wait_s)
+                demand.counted = counted if told == "measuring" else None
+                print(told, flush=True)
+            demand.is_over = True
+            if options.finish:
+                await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    told = {name: getattr(demand, name) for name in ("accepted", "fetched", "refused")}
+    return counted.figures() | told
 
 
 def _clients(url: str, number: int) -> Iterator[httpx.AsyncClient]:

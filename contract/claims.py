@@ -40,6 +40,10 @@ from contract.webhooks import note_webhook
 EXECUTION_TTL_S = 90
 """RQ's own lease on a running job. At least 60 s: whoever runs `rq info` sweeps what is older."""
 
+MOST_LOST = 2
+"""How often in a row others may be quicker to take the job that was looked at. Where many workers
+with room meet many jobs, all would look at each job, and one would have it."""
+
 QUARANTINE_TTL_S = 24 * 3600
 """How long a record that cannot be read is kept for a person to look at."""
 
@@ -64,7 +68,7 @@ def take(
     newer: NewerJobs | None = None,
 ) -> Claim | None:
     """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
-    is left to other workers. Does not block.
+    is left to other workers, or they are quicker. Does not block.
 
     What was popped stays on RQ's intermediate list until the claim, so a death in between loses
     nothing.
@@ -74,10 +78,16 @@ def take(
             it, so that they are not read each time.
     """
     newer = NewerJobs(queue) if newer is None else newer
-    while (first := newer.first_behind()) is not None and _fits(first, fits):
-        keys = queue.key, queue.intermediate_queue_key
+    keys, lost = (queue.key, queue.intermediate_queue_key), 0
+    while lost < MOST_LOST:
+        first = newer.first_behind()
+        if first is None or not _fits(first, fits):
+            return None
         popped: Any = queue.connection.eval(_POP, len(keys), *keys, first.member, first.at)
-        taken = claim(queue, popped, worker_name, newer.known) if popped is not None else None
+        if popped is None:
+            lost += 1
+            continue
+        taken = claim(queue, popped, worker_name, newer.known)
         if taken is not None:
             return taken
     return None

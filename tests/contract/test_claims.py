@@ -15,7 +15,7 @@ from rq.registry import (
 from rq.serializers import JSONSerializer
 
 from contract import queue
-from contract.claims import claim, requeue, take
+from contract.claims import MOST_LOST, claim, requeue, take
 from contract.endings import cancel, commit
 from contract.errors import MalformedJob
 from contract.events import read_events
@@ -103,6 +103,19 @@ def test_only_the_job_that_was_looked_at_is_taken(jobs: Queue, ask: Ask) -> None
     assert take(jobs, WORKER, fits) is None
     assert looks == [2, 1]
     assert jobs.get_job_ids()[0] == suspect
+
+
+def test_who_is_outrun_twice_leaves_the_queue_to_those_who_are_quicker(
+    connection: Redis, jobs: Queue, ask: Ask
+) -> None:
+    asked = [ask() for _ in range(MOST_LOST + 1)]
+
+    def outrun(request: JobRequest, is_suspect: bool) -> bool:
+        connection.lpop(jobs.key)
+        return True
+
+    assert take(jobs, WORKER, outrun) is None
+    assert connection.lrange(jobs.key, 0, -1) == [asked[-1].encode()]
 
 
 def test_a_claim_whose_answer_was_lost_is_found(
