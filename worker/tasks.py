@@ -28,7 +28,10 @@ from worker.tables import TableCache
 
 
 def generate(
-    request: Mapping[str, Any], deadline: float | None = None, received: float | None = None
+    request: Mapping[str, Any],
+    deadline: float | None = None,
+    received: float | None = None,
+    traceparent: str | None = None,
 ) -> dict[str, Any]:
     """Develops the pictures of the current RQ job and returns its `JobResult` as JSON."""
     job = get_current_job()
@@ -36,9 +39,10 @@ def generate(
         raise RuntimeError("worker.tasks.generate runs inside an RQ worker only")
     settings, engine, tables = _studio()
     storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
+    told = {"received": received, "traceparent": traceparent}
     try:
         require_in_time({"deadline": deadline})
-        asked, origin = job_request({"request": request}), Origin.of({"received": received})
+        asked, origin = job_request({"request": request}), Origin.of(told)
         development = Development(job.id, asked, origin=origin)
 
         def keep(content: bytes) -> str:
