@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from app.hosts import require_own_host, require_own_page
 from app.metrics import RECEIVED
 from app.services import services_of
+from app.under_way import traceparent
 from contract.errors import CrossSite, HostRefused, NotAuthenticated
 from contract.keys import NO_LIMITS, ApiKey, KeyLimits
 from contract.origin import UNKNOWN, Origin
@@ -54,7 +55,7 @@ def caller_of(request: Request) -> Caller:
 
 
 async def _authenticated(request: Request) -> Caller:
-    services, origin = services_of(request), Origin(request.scope[RECEIVED])
+    services, origin = services_of(request), Origin(request.scope[RECEIVED], traceparent())
     needs_keys = services.settings.needs_keys
     require_own_page(request.method, request.headers, needs_keys=needs_keys)
     if not needs_keys:

@@ -2,6 +2,9 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ASKED_METHOD = "darkroom.asked_method"
+"""Where the scope of a GET says that it was something else."""
+
 
 class HeadAsGet:
     """ASGI middleware: inside it is a GET, of whose answer the head is sent. There the answer ends
@@ -22,4 +25,5 @@ class HeadAsGet:
 
         # Only a GET can ask for a range.
         headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-        await self._app({**scope, "method": "GET", "headers": headers}, receive, send_head)
+        inner = {**scope, "method": "GET", "headers": headers, ASKED_METHOD: "HEAD"}
+        await self._app(inner, receive, send_head)

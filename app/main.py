@@ -5,11 +5,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
 import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
+from fastapi.telemetry import TelemetryConfig
 
 from app.access import REFUSALS, authenticate
 from app.backend import Backend
@@ -45,11 +48,24 @@ from app.security import SecuredApp
 from app.services import Services
 from app.settings import AppSettings
 from app.waiting import Endings
+from app.witness import Witness
 from contract.connections import look_for_redis
 from contract.errors import BadSetting
 from contract.pictures.opening import open_store
+from contract.tracing import open_spans
+
+if TYPE_CHECKING:
+    from contract.spans import Spans
 
 BACKLOG = 2048
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own spans would have the signatures of links in them."""
+
 DESCRIPTION = (
     "POST a prompt, get a PNG. Errors are problem documents (RFC 9457). Under `/v1` the service "
     "speaks as OpenAI's Images API does.\n\n"
@@ -62,8 +78,9 @@ def create_app(settings: AppSettings) -> FastAPI:
     """The app, with nothing shared between two of them but Redis and the picture store.
 
     Raises:
-        BadSetting: the picture store cannot be opened.
+        BadSetting: the picture store cannot be opened, or traces cannot be made.
     """
+    spans = open_spans(settings, "darkroom-api")
     backend = Backend(settings.redis_url)
     services = Services(
         settings=settings,
@@ -79,6 +96,7 @@ def create_app(settings: AppSettings) -> FastAPI:
     app = SecuredApp(
         title="darkroom",
         description=DESCRIPTION,
+        telemetry=NO_TELEMETRY,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
@@ -101,9 +119,17 @@ def create_app(settings: AppSettings) -> FastAPI:
     handle_problems(app, {PREFIX: error_response} | dict.fromkeys(a1111.PREFIXES, write_error))
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
+    _add_witness(app, settings, spans)
     app.add_middleware(HeadAsGet)
     app.openapi = partial(_openapi, app, app.openapi)  # type: ignore[method-assign]
     return app
+
+
+def _add_witness(app: FastAPI, settings: AppSettings, spans: "Spans | None") -> None:
+    """Only where there is something to tell: else it would cost each request a little."""
+    app.state.spans = spans
+    if settings.access_log or spans is not None:
+        app.add_middleware(Witness, is_logged=settings.access_log, spans=spans)
 
 
 def _guards(settings: AppSettings) -> list[Any]:
@@ -119,6 +145,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     services.gallery.close()
     await services.backend.close()
+    if app.state.spans is not None:
+        await anyio.to_thread.run_sync(app.state.spans.close)
 
 
 def _openapi(app: FastAPI, build: Any) -> dict[str, Any]:
@@ -149,7 +177,7 @@ def _config(app: FastAPI, settings: AppSettings) -> uvicorn.Config:
         http=HttpProtocol,
         ws="none",
         log_config=None,
-        access_log=settings.access_log,
+        access_log=False,  # it has the signatures of links in it; Witness writes ours
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

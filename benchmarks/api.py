@@ -239,15 +239,30 @@ def playing_worker(connection: Redis) -> Iterator[Event]:
 
 
 @contextmanager
-def started(name: str, redis_url: str) -> Iterator[Server]:
+def started(name: str, redis_url: str, root: Path = ROOT, **settings: str) -> Iterator[Server]:
+    """
+    Args:
+        root: the checkout whose code runs.
+        settings: more of the environment; a log goes nowhere.
+    """
     port = free_port()
     commands = {
         "darkroom": ["-m", "darkroom", "api", "--port", str(port)],
         "plain": [PLAIN, redis_url, str(port)],
         "plain, bare": [PLAIN, redis_url, str(port), "bare"],
     }
-    environment = os.environ | {"REDIS_URL": redis_url, "DARKROOM_MAX_QUEUE": "1000000"}
-    process = subprocess.Popen([sys.executable, *commands[name]], env=environment, cwd=ROOT)
+    environment = os.environ | settings
+    environment |= {
+        "REDIS_URL": redis_url,
+        "DARKROOM_MAX_QUEUE": "1000000",
+        "PYTHONPATH": str(root),
+    }
+    process = subprocess.Popen(
+        [sys.executable, *commands[name]],
+        env=environment,
+        cwd=root,
+        stderr=subprocess.DEVNULL if settings else None,
+    )
     try:
         for _ in range(200):
             with suppress(httpx.ConnectError):

@@ -91,7 +91,13 @@ MEDIA_TYPES: Mapping[Format, str] = MappingProxyType(
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # a log has no prompts in it unless it is told to
+    )
 
     prompt: Annotated[
         Text,

@@ -78,6 +78,10 @@ def words(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
+def lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _secrets(text: SecretStr) -> SecretStr:
     _signing_keys(text)
     return text
@@ -105,6 +109,13 @@ def _host_pattern(host: str) -> str:
     if _HOST.fullmatch(host.lower()) is None:
         raise PydanticCustomError("host", "must be hosts such as example.com or *.example.com")
     return host.lower()
+
+
+def _collector_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc):
+        raise PydanticCustomError("collector_url", "must be http://… or https://…")
+    return url
 
 
 def _public_url(url: str) -> str:
@@ -144,6 +155,31 @@ class CommonSettings(BaseSettings):
         int,
         Field(ge=1, description="How long an ended job and its pictures are kept, in seconds."),
     ] = 3600
+    otlp_endpoint: Annotated[
+        str,
+        AfterValidator(_collector_url),
+        Field(
+            validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+            description="A collector of OpenTelemetry, such as `http://collector:4318`, which is "
+            "sent a trace of each request and job; needs the extra `otel`. Default: no traces.",
+        ),
+    ] = ""
+    otlp_traces_endpoint: Annotated[
+        str,
+        AfterValidator(_collector_url),
+        Field(
+            validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            description="The same, for traces alone and with its whole path.",
+        ),
+    ] = ""
+    otel_sdk_disabled: Annotated[
+        str,
+        BeforeValidator(lower),
+        Field(
+            validation_alias="OTEL_SDK_DISABLED",
+            description="`true` makes no traces, whatever the endpoint.",
+        ),
+    ] = ""
     revision: Annotated[
         str,
         Field(
@@ -152,6 +188,14 @@ class CommonSettings(BaseSettings):
             "set it.",
         ),
     ] = ""
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where traces are sent; None where there are to be none."""
+        if self.otel_sdk_disabled.strip() == "true":
+            return None
+        base = self.otlp_endpoint
+        return self.otlp_traces_endpoint or (f"{base.rstrip('/')}/v1/traces" if base else None)
 
 
 class WebhookSettings(CommonSettings):
@@ -202,7 +246,7 @@ class WebhookSettings(CommonSettings):
         return Destinations(self.webhook_hosts, self.webhook_networks)
 
 
-SettingsT = TypeVar("SettingsT", bound=CommonSettings)
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load_settings(settings_class: type[SettingsT], **overrides: object) -> SettingsT:
@@ -231,7 +275,7 @@ def _said(message: str) -> str:
     return re.sub(r"^(Input|String|Value) should ", "must ", message)
 
 
-def environment_name(settings_class: type[CommonSettings], field: str) -> str:
+def environment_name(settings_class: type[BaseSettings], field: str) -> str:
     """The environment variable behind a field (or behind its alias, which pydantic reports)."""
     info = settings_class.model_fields.get(field)
     if info is None:

@@ -59,11 +59,12 @@ return strays
 """
 
 Found = TypeVar("Found")
+GivenUp = Callable[[Claim, WorkerLost], None]
 
 logger = logging.getLogger(__name__)
 
 
-def sweep(queue: Queue, given_up: Callable[[WorkerLost], None] = lambda error: None) -> list[str]:
+def sweep(queue: Queue, given_up: GivenUp = lambda claim, error: None) -> list[str]:
     """The jobs that were recovered. Safe at any time, in any number of workers.
 
     Args:
@@ -88,7 +89,7 @@ def _safely(recover: Callable[[Queue, Found], bool], queue: Queue, found: Found)
         return False
 
 
-def _recover(given_up: Callable[[WorkerLost], None], queue: Queue, execution: Execution) -> bool:
+def _recover(given_up: GivenUp, queue: Queue, execution: Execution) -> bool:
     """Puts a job back whose worker let it down. False where it had moved on already."""
     connection, job_id = queue.connection, str(execution.job_id)
     raw = read_hash(connection, Job.key_for(job_id))
@@ -103,7 +104,7 @@ def _recover(given_up: Callable[[WorkerLost], None], queue: Queue, execution: Ex
             logger.warning("job %s was let down by worker %s", job_id, job.worker_name)
             error = _strike(claim)
             if error is not None:
-                given_up(error)
+                given_up(claim, error)
             return True
     with connection.pipeline() as pipeline:
         forget(claim, pipeline)

@@ -26,6 +26,7 @@ from contract.job import (
     subscription_of,
     tags_of,
 )
+from contract.origin import Origin
 from contract.request import GenerateRequest
 from contract.subscription import EventType
 
@@ -131,10 +132,11 @@ def note_webhook(
     told = WebhookEvent(type=event, timestamp=now(), data=_news(job, event, images, error))
     queue = webhook_queue(job.connection)
     pipeline.sadd(Queue.redis_queues_keys, queue.key)
-    queue._enqueue_job(_delivery(queue, subscription.url, told), pipeline=pipeline)
+    delivery = _delivery(queue, subscription.url, told, Origin.of(job.kwargs))
+    queue._enqueue_job(delivery, pipeline=pipeline)
 
 
-def _delivery(queue: Queue, url: str, event: WebhookEvent) -> Job:
+def _delivery(queue: Queue, url: str, event: WebhookEvent, origin: Origin) -> Job:
     """Its id is the webhook's, which stays the same at every attempt."""
     message_id = f"msg_{identity.new_job_id()}"
     return queue.create_job(
@@ -146,6 +148,7 @@ def _delivery(queue: Queue, url: str, event: WebhookEvent) -> Job:
         failure_ttl=FAILED_TTL_S,
         description=f"webhook {message_id}: {event.type} of job {event.data.id}",
         retry=Retry(max=RESCUES),
+        meta=Origin(traceparent=origin.traceparent).arguments,  # which trace it is a part of
     )
 
 

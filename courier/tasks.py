@@ -1,21 +1,22 @@
 """The function behind every webhook's RQ job. A stock `rq worker --with-scheduler` with the same
 settings can run it too, one at a time."""
 
-import logging
 import random
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from rq import Retry, get_current_job
+from rq.job import Job
 
+from contract.origin import Origin
 from contract.settings import load_settings
+from contract.tracing import open_spans
 from contract.webhooks import WebhookEvent
 from courier.delivery import Delivery, Verdict
 from courier.schedule import INTERVALS_S, pause_s
 from courier.settings import CourierSettings
-
-logger = logging.getLogger(__name__)
+from courier.witness import Tried, Witness
 
 
 class NotDelivered(Exception):
@@ -34,18 +35,35 @@ def deliver(url: str, event: Mapping[str, Any]) -> Retry | str:
     job = get_current_job()
     if job is None:
         raise RuntimeError("courier.tasks.deliver runs inside an RQ worker only")
-    attempt = _delivery().attempt(job.id, url, WebhookEvent.model_validate(event))
-    failures = (job.number_of_retries or 0) + 1
+    told = WebhookEvent.model_validate(event)
+    tried = Tried(
+        webhook_id=job.id,
+        job_id=told.data.id,
+        event=told.type,
+        attempt=(job.number_of_retries or 0) + 1,
+        traceparent=Origin.of(job.meta).traceparent,
+    )
+    try:
+        return _deliver(job, url, told, tried)
+    finally:
+        witness().tell(tried)
+
+
+def _deliver(job: Job, url: str, event: WebhookEvent, tried: Tried) -> Retry | str:
+    attempt = _delivery().attempt(job.id, url, event)
+    tried.reason = attempt.reason
     if attempt.verdict is Verdict.DELIVERED:
-        logger.info("webhook %s: delivered, %s", job.id, attempt.reason)
+        tried.outcome = "delivered"
         return attempt.reason
     pause = None
     if attempt.verdict is Verdict.AGAIN:
-        pause = pause_s(failures, attempt.asked_s, random.random())
+        pause = pause_s(tried.attempt, attempt.asked_s, random.random())
     if pause is None:
+        tried.outcome = "given_up"
         job.retries_left = 0  # an honest failure is final
-        raise NotDelivered(f"given up after {failures} attempts: {attempt.reason}")
-    logger.info("webhook %s: again in %d s: %s", job.id, pause, attempt.reason)
+        raise NotDelivered(f"given up after {tried.attempt} attempts: {attempt.reason}")
+    tried.outcome = "postponed"
+    tried.reason += f"; again in {pause} s"
     return Retry(max=len(INTERVALS_S) + 1, interval=pause)
 
 
@@ -54,3 +72,13 @@ def _delivery() -> Delivery:
     """RQ calls the function by its name and hands it nothing: the first job makes it for all."""
     settings = load_settings(CourierSettings)
     return Delivery(settings.signing_keys, settings.destinations, settings.public_url)
+
+
+@cache
+def witness() -> Witness:
+    """Likewise.
+
+    Raises:
+        BadSetting: traces cannot be made.
+    """
+    return Witness(open_spans(load_settings(CourierSettings), "darkroom-webhooks"))

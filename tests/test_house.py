@@ -16,6 +16,7 @@ from rq.scheduler import RQScheduler
 from rq.worker import BaseWorker
 
 from app.settings import AppSettings
+from contract.logs import LogSettings
 from contract.samplers import SAMPLERS
 from contract.settings import CommonSettings, environment_name
 from courier.settings import CourierSettings
@@ -36,7 +37,14 @@ def test_imports_run_only_downwards() -> None:
 
 def settings() -> list[tuple[str, FieldInfo]]:
     found: dict[str, FieldInfo] = {}
-    classes = (CommonSettings, AppSettings, WorkerSettings, CourierSettings, ClientSettings)
+    classes = (
+        CommonSettings,
+        LogSettings,
+        AppSettings,
+        WorkerSettings,
+        CourierSettings,
+        ClientSettings,
+    )
     for settings_class in classes:
         for name, info in settings_class.model_fields.items():
             found.setdefault(environment_name(settings_class, name), info)

@@ -42,6 +42,7 @@ from worker.development import Development
 from worker.engine.picture import StepReport
 from worker.heartbeat import Heartbeat
 from worker.intake import Intake
+from worker.job_ends import JobEnds
 from worker.key_names import KeyNames
 from worker.metrics import WorkerMetrics
 from worker.previews import PreviewWriter
@@ -62,6 +63,9 @@ PAUSE_S = 1.0  # between two attempts to reach a Redis that is away
 DRAIN_LIMIT_S = 25  # a stop that takes longer hangs: it says where, and the process ends
 SAME_SIGNAL_S = 1.0  # a second signal within this time is an echo of the first
 
+Count = Callable[[str, Development], None]
+Tell = Callable[[Claim, Development], None]
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,7 +85,12 @@ class BatchWorker(BaseWorker):
         settings: WorkerSettings,
         worker_card: WorkerCard,
         model_card: ModelCard,
+        ends: JobEnds | None = None,
     ):
+        """
+        Args:
+            ends: tells of the jobs that end here.
+        """
         # RQ refuses a name that a dead worker's record still holds, hence the suffix.
         name = f"{settings.worker_name}.{uuid4().hex[:8]}"
         connection: Redis = queue.connection
@@ -96,11 +105,10 @@ class BatchWorker(BaseWorker):
         self._queue = queue
         self._card = worker_card
         self._metrics = metrics
+        self._ends = ends or JobEnds()
         self._key_names = KeyNames(connection)
-        self._gone: SimpleQueue[tuple[Execution, Callable[[str, Development], None]]] = (
-            SimpleQueue()
-        )
-        """Executions whose job is no longer ours, and how that is counted."""
+        self._gone: SimpleQueue[tuple[Execution, Count, Tell]] = SimpleQueue()
+        """Executions whose job is no longer ours, and how that is counted and told."""
         self._stopping = StopFlag()
         self._stopped_at = 0.0
         self._newer = NewerJobs(queue, self.contract_version)
@@ -110,6 +118,7 @@ class BatchWorker(BaseWorker):
             connection,
             store,
             metrics,
+            self._ends,
             self._key_names,
             settings.encode_threads,
             self._ended,
@@ -271,7 +280,7 @@ class BatchWorker(BaseWorker):
     def _forget_gone(self) -> None:
         while True:
             try:
-                execution, count = self._gone.get_nowait()
+                execution, count, tell = self._gone.get_nowait()
             except Empty:
                 return
             held = self._intake.drop(execution)
@@ -279,13 +288,13 @@ class BatchWorker(BaseWorker):
                 claim, development = held
                 self._ended(claim)
                 count(self._key_names.label(claim.owner), development)
-                logger.info("job %s: %s", claim.job_id, count.__name__)
+                tell(claim, development)
 
     def _was_cancelled(self, execution: Execution) -> None:
-        self._gone.put((execution, self._metrics.cancelled))
+        self._gone.put((execution, self._metrics.cancelled, self._ends.cancelled))
 
     def _was_lost(self, execution: Execution) -> None:
-        self._gone.put((execution, self._metrics.lost))
+        self._gone.put((execution, self._metrics.lost, self._ends.lost))
 
     def _announced(self) -> WorkerCard:
         speed = self._metrics.speed.row_steps_per_s
@@ -298,12 +307,14 @@ class BatchWorker(BaseWorker):
     def _ended(self, claim: Claim) -> None:
         self.executions.pop(claim.execution.id, None)
 
-    def _given_up(self, error: WorkerLost) -> None:
+    def _given_up(self, claim: Claim, error: WorkerLost) -> None:
         self._metrics.failed(error.code, "", None)
+        self._ends.failed(claim, None, error)
 
     def _lost(self, claim: Claim, development: Development) -> None:
         self._ended(claim)
         self._metrics.lost(self._key_names.label(claim.owner), development)
+        self._ends.lost(claim, development)
 
     def _hand_back(self) -> None:
         """Puts what is not done back at the front of the queue, and finishes what is being

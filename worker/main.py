@@ -7,8 +7,10 @@ from contract.connections import START_PATIENCE_S, connect, require_redis
 from contract.pictures.opening import open_store
 from contract.queue import model_queue
 from contract.request import GenerateRequest
+from contract.tracing import open_spans
 from worker.announcement import model_card, worker_card
 from worker.batch_worker import BatchWorker
+from worker.job_ends import JobEnds
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.start import start_engine
@@ -28,6 +30,7 @@ def run_worker(settings: WorkerSettings) -> None:
         StartupError: a setting or the checkpoint is wrong.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    spans = open_spans(settings, "darkroom-worker")
     connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
     require_redis(connection, START_PATIENCE_S)
     open_store(settings, connection).close()  # what is wrong is said before the model is loaded
@@ -41,13 +44,16 @@ def run_worker(settings: WorkerSettings) -> None:
     try:
         queue = model_queue(connection, engine.model.name)
         cards = worker_card(engine, settings, port), model
-        worker = BatchWorker(queue, engine, tables, metrics, settings, *cards)
+        ends = JobEnds(spans, with_prompts=settings.log_prompts)
+        worker = BatchWorker(queue, engine, tables, metrics, settings, *cards, ends)
         logger.info("worker %s takes jobs of model %s", worker.name, engine.model.name)
         worker.work()
     finally:
         server.shutdown()
         server.server_close()
         connection.close()
+        if spans is not None:
+            spans.close()
 
 
 def _prepare_default(tables: TableCache) -> None:

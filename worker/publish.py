@@ -26,6 +26,7 @@ from contract.progress import JobProgress, write_progress
 from contract.transactions import Claim
 from worker.development import Development
 from worker.engine.picture import Developed
+from worker.job_ends import JobEnds
 from worker.key_names import KeyNames
 from worker.metrics import WorkerMetrics
 from worker.storeroom import Storeroom
@@ -50,6 +51,7 @@ class Publisher:
         connection: Redis,
         store: PictureStore,
         metrics: WorkerMetrics,
+        ends: JobEnds,
         key_names: KeyNames,
         threads: int,
         ended: Callable[[Claim], None],
@@ -62,6 +64,7 @@ class Publisher:
         """
         self._connection = connection
         self._metrics = metrics
+        self._ends = ends
         self._key_names = key_names
         self._ended = ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publish")
@@ -142,7 +145,7 @@ class Publisher:
                 self._patiently(claim, lambda: endings.commit(claim, result))
                 timeline = development.published()
                 self._metrics.succeeded(timeline, self._key_names.label(claim.owner), development)
-                logger.info("job %s: done in %.2f s", claim.job_id, timeline.total_s)
+                self._ends.succeeded(claim, development, timeline)
                 self._ended(claim)
         except StoreUnavailable as error:
             self._could_not_store(claim, development, error)
@@ -167,7 +170,7 @@ class Publisher:
         try:
             self._patiently(claim, lambda: endings.fail(claim, error))
             self._metrics.failed(error.code, self._key_names.label(claim.owner), development)
-            logger.warning("job %s: failed with %s: %s", claim.job_id, error.code, error)
+            self._ends.failed(claim, development, error)
             self._ended(claim)
         except Exception as failure:
             self._could_not_publish(claim, failure, development)
@@ -192,9 +195,8 @@ class Publisher:
     ) -> None:
         """The job is left to whoever has it now, or to the sweep that finds it without an owner."""
         self._metrics.lost(self._key_names.label(claim.owner), development)
-        if isinstance(error, ExecutionLost):
-            logger.info("job %s: %s", claim.job_id, error)
-        else:
+        self._ends.lost(claim, development)
+        if not isinstance(error, ExecutionLost):
             logger.error("job %s: could not be published", claim.job_id, exc_info=error)
         self._ended(claim)
 

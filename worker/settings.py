@@ -107,3 +107,7 @@ class WorkerSettings(CommonSettings):
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of the worker's /metrics; 0 takes a free one.")
     ] = 9464
+    log_prompts: Annotated[
+        bool,
+        Field(description="Whether the log and the traces of jobs have their prompts in them."),
+    ] = False

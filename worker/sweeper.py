@@ -12,8 +12,7 @@ from rq import Queue, worker_registration
 from rq.registry import clean_registries
 
 from contract import leases
-from contract.errors import WorkerLost
-from contract.sweep import sweep
+from contract.sweep import GivenUp, sweep
 
 INTERVAL_S = 3.0
 MAINTENANCE_INTERVAL_S = 30.0
@@ -31,7 +30,7 @@ class Sweeper:
         queue: Queue,
         is_due: Callable[[], bool],
         recovered: Callable[[], None],
-        given_up: Callable[[WorkerLost], None],
+        given_up: GivenUp,
     ):
         """
         Args:

@@ -32,6 +32,7 @@ def generate(
     request: Mapping[str, Any],
     deadline: float | None = None,
     received: float | None = None,
+    traceparent: str | None = None,
     **others: Any,
 ) -> dict[str, Any]:
     """Develops the pictures of the current RQ job and returns its `JobResult` as JSON.
@@ -44,10 +45,11 @@ def generate(
         raise RuntimeError("worker.tasks.generate runs inside an RQ worker only")
     settings, engine, tables = _studio()
     storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
+    told = {"received": received, "traceparent": traceparent}
     try:
         require_known(others)
         require_in_time({"deadline": deadline})
-        asked, origin = job_request({"request": request}), Origin.of({"received": received})
+        asked, origin = job_request({"request": request}), Origin.of(told)
         development = Development(job.id, asked, origin=origin)
 
         def keep(content: bytes) -> str:

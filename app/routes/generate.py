@@ -20,6 +20,7 @@ from app.responses import Responses, headers_asked, problems
 from app.reuse import finished_key, reused
 from app.routes.pictures import picture_response
 from app.services import Services, services_of
+from app.under_way import note_job
 from app.views import (
     PICTURE_CONTENT,
     QUEUED_EXAMPLE,
@@ -174,6 +175,7 @@ async def submit(
     ticket = Ticket.of(read_key(keys), asked, caller.owner) if keys else None
     accepted = await make_job(services, caller, asked, ticket, is_fresh=manner.wants_fresh)
     record = accepted.record
+    note_job(record.id)
     wait_s = _wait_s(prefer, wants_picture, services.settings.max_wait_s)
     if wait_s is not None and not record.state.is_final:
         record = await services.endings.wait(record, wait_s)

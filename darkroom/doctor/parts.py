@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from pydantic_settings import BaseSettings
+
 from app.settings import AppSettings
-from contract.settings import CommonSettings, environment_name
+from contract.logs import LogSettings
+from contract.settings import environment_name
 from courier.settings import CourierSettings
 from darkroom.settings import ClientSettings
 from worker.settings import WorkerSettings
@@ -20,15 +23,15 @@ class Part(StrEnum):
         return self in (Part.ALL, other)
 
 
-READ: Mapping[Part, Sequence[type[CommonSettings]]] = {
-    Part.ALL: (AppSettings, WorkerSettings, CourierSettings, ClientSettings),
-    Part.API: (AppSettings, ClientSettings),
-    Part.WORKER: (WorkerSettings,),
-    Part.WEBHOOKS: (CourierSettings,),
+READ: Mapping[Part, Sequence[type[BaseSettings]]] = {
+    Part.ALL: (AppSettings, WorkerSettings, CourierSettings, ClientSettings, LogSettings),
+    Part.API: (AppSettings, ClientSettings, LogSettings),
+    Part.WORKER: (WorkerSettings, LogSettings),
+    Part.WEBHOOKS: (CourierSettings, LogSettings),
 }
 
 
-Named = Mapping[str, tuple[type[CommonSettings], str]]
+Named = Mapping[str, tuple[type[BaseSettings], str]]
 """Settings by the environment's names: whose they are, and the name of the field."""
 
 

@@ -6,9 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from pydantic_settings import BaseSettings
+
 from app.settings import AppSettings
 from contract.errors import BadSetting
-from contract.settings import PREFIX, CommonSettings, environment_name, load_settings
+from contract.settings import PREFIX, environment_name, load_settings
 from courier.settings import CourierSettings
 from darkroom.doctor.finding import Finding, detail, fail, ok, warn
 from darkroom.doctor.parts import READ, Part, names_of
@@ -37,7 +39,7 @@ def check_settings(part: Part) -> Iterator[Finding]:
         yield from _unsigned()
 
 
-def _read(name: str, settings_class: type[CommonSettings], field: str) -> tuple[str, str]:
+def _read(name: str, settings_class: type[BaseSettings], field: str) -> tuple[str, str]:
     """What a setting is, as text, and by what; by nothing where it has its default."""
     if name in os.environ:
         return os.environ[name], "the environment"
@@ -64,7 +66,7 @@ def shown(name: str, text: str) -> str:
     return hide or "not set"
 
 
-def _wrong(classes: Sequence[type[CommonSettings]]) -> Iterator[Finding]:
+def _wrong(classes: Sequence[type[BaseSettings]]) -> Iterator[Finding]:
     faults: dict[str, None] = {}
     for settings_class in classes:
         try:

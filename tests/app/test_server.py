@@ -1,5 +1,6 @@
 """The API as a process of its own: how it is set up for the outside."""
 
+import json
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -43,6 +45,11 @@ class Api:
             )
         until(self._is_up)
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Of its log, which is of JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines(keepends=True)]
+
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
@@ -70,6 +77,7 @@ def guarded(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         log,
         trusted_proxies="127.0.0.0/8",
         access_log="true",
+        log_format="json",
         hsts_s=60,
         max_connections=10,
     ) as running:
@@ -102,11 +110,14 @@ def test_every_answer_tells_browsers_to_be_careful(
 
 
 def test_a_believed_proxy_says_who_asks(guarded: Api) -> None:
-    httpx.get(f"{guarded.url}/healthz?believed", headers=FORWARDED)
-    line = until(
-        lambda: [each for each in guarded.log.read_text().splitlines() if "believed" in each]
-    )
-    assert "203.0.113.9" in line[0]
+    httpx.get(f"{guarded.url}/believed", headers=FORWARDED)
+    line = until(lambda: [each for each in guarded.lines if each.get("path") == "/believed"])
+    assert line[0]["client"] == "203.0.113.9"
+
+
+def test_every_line_of_the_log_is_json_uvicorns_too(guarded: Api) -> None:
+    assert {line["logger"] for line in guarded.lines} >= {"uvicorn.error", "app.witness"}
+    assert all(line["level"] and line["time"] and line["message"] for line in guarded.lines)
 
 
 def test_no_more_clients_are_connected_than_may_be(guarded: Api) -> None:

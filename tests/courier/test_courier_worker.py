@@ -1,6 +1,7 @@
 """The courier on a real queue: RQ's records tell the truth, and nothing that was to be told is
 lost."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from rq.serializers import JSONSerializer
 from contract import identity, queue
 from contract.connections import connect
 from contract.endings import commit
+from contract.origin import UNKNOWN, Origin
 from contract.request import GenerateRequest
 from contract.webhooks import FAILED_TTL_S, aside, webhook_queue
 from courier import tasks
 from courier.courier_worker import CourierWorker
+from tests.collector import ERROR, Collector
 from tests.contract.records import taken
 from tests.contract.samples import MODEL, TTL_S, job_request, job_result
 from tests.courier.receiver import Receiver
@@ -31,9 +34,15 @@ from tests.waiting import until
 def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_WEBHOOK_SECRET", SECRETS[0])
     monkeypatch.setenv("DARKROOM_WEBHOOK_NETWORKS", "127.0.0.1/32")
-    tasks._delivery.cache_clear()
+    _begin_anew()
     yield
+    _begin_anew()
+
+
+def _begin_anew() -> None:
+    """The courier's functions read the settings as in a process of their own."""
     tasks._delivery.cache_clear()
+    tasks.witness.cache_clear()
 
 
 @pytest.fixture
@@ -53,12 +62,12 @@ def courier(redis_url: str, threads: int = 4) -> Iterator[CourierWorker]:
         assert not thread.is_alive()
 
 
-def end_a_job(connection: Redis, url: str) -> str:
+def end_a_job(connection: Redis, url: str, origin: Origin = UNKNOWN) -> str:
     """The id of a job that has just succeeded."""
     jobs = queue.model_queue(connection, MODEL)
     job_id = identity.new_job_id()
     asked = GenerateRequest(prompt="a", webhook=url)
-    queue.enqueue(jobs, job_id, job_request(), TTL_S, meta=aside(asked))
+    queue.enqueue(jobs, job_id, job_request(), TTL_S, meta=aside(asked), origin=origin)
     commit(taken(jobs), job_result("a"))
     return job_id
 
@@ -186,3 +195,38 @@ def test_a_courier_survives_connections_that_break_and_records_that_cannot_be_re
         connection.client_kill_filter(_type="normal", skipme=True)
         end_a_job(connection, receiver.url)
         assert receiver.next().verified(SECRETS[0])
+
+
+def test_each_attempt_is_a_line_and_a_span_of_its_jobs_trace(
+    redis_url: str,
+    connection: Redis,
+    hooks: Queue,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "courier.witness")
+    receiver.answer(500)
+    trace_id, parent_id = "a" * 32, "b" * 16
+    origin = Origin(traceparent=f"00-{trace_id}-{parent_id}-01")
+    with Collector() as collector:
+        for name, value in collector.environment.items():
+            monkeypatch.setenv(name, value)
+        job_id = end_a_job(connection, receiver.url, origin)
+        delivery = only(hooks)
+        with courier(redis_url):
+            in_state(delivery, JobStatus.SCHEDULED)
+            connection.zadd(ScheduledJobRegistry(queue=hooks).key, {delivery.id: 1})
+            in_state(delivery, JobStatus.FINISHED)
+        failed = collector.span("webhook", darkroom__webhook__outcome="postponed")
+        taken = collector.span("webhook", darkroom__webhook__outcome="delivered")
+        tasks.witness().close()
+        assert (failed.status, taken.status) == (ERROR, 0)
+        assert taken.attributes["darkroom.webhook.attempt"] == 2
+        for span in (failed, taken):
+            assert (span.trace_id, span.parent_id) == (trace_id, parent_id)
+            assert span.attributes["darkroom.job.id"] == job_id
+        assert receiver.url not in repr(collector.told)
+    told = [each.args for each in caplog.records if each.name == "courier.witness"]
+    assert [each["trace_id"] for each in told if isinstance(each, dict)] == [trace_id] * 2
+    assert receiver.url not in caplog.text

@@ -18,6 +18,7 @@ from tests.waiting import until
 from worker.announcement import model_card, worker_card
 from worker.batch_worker import BatchWorker
 from worker.engine.engine import Engine
+from worker.job_ends import JobEnds
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.start import start_engine
@@ -74,11 +75,11 @@ def ask(jobs: Queue) -> Ask:
 @pytest.fixture
 def make_worker(
     engine: Engine, settings: WorkerSettings, card: ModelCard, redis_url: str, connection: Redis
-) -> Iterator[Callable[[], BatchWorker]]:
+) -> Iterator[Callable[..., BatchWorker]]:
     """Makes workers on connections of their own, as processes would have them."""
     clients: list[Redis] = []
 
-    def make() -> BatchWorker:
+    def make(ends: JobEnds | None = None) -> BatchWorker:
         client = connect(redis_url, timeout_s=3.0)
         clients.append(client)
         fresh = Engine(engine.model, engine.budget)
@@ -91,6 +92,7 @@ def make_worker(
             settings,
             worker_card(fresh, settings, metrics_port=0),
             card,
+            ends,
         )
 
     yield make

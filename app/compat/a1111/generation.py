@@ -21,6 +21,7 @@ from app.quotas import quota_headers
 from app.routes.generate import REPLAYED, Manner, make_job, manner_of
 from app.routes.pictures import picture_content
 from app.services import Served, Services
+from app.under_way import note_job
 from contract.desks import chosen_model, put_away, take_on
 from contract.errors import ServiceError, WaitInterrupted
 from contract.idempotency import Ticket
@@ -46,6 +47,7 @@ async def txt2img(
     manner = manner_of(request)
     accepted = await _accept(services, caller, desk, asked, manner)
     record = accepted.record
+    note_job(record.id)
     with suppress(ServiceError):  # it is accepted, whether or not it can be asked for
         await services.backend.call(take_on, desk, record.id, asked.force_task_id)
     try:

@@ -31,6 +31,7 @@ from app.responses import Responses, headers_asked
 from app.routes.generate import PROBLEMS, REPLAYED, Manner, make_job, manner_of
 from app.routes.pictures import picture_content
 from app.services import Served, Services
+from app.under_way import note_job
 from contract import errors
 from contract.errors import ServiceError
 from contract.idempotency import Ticket
@@ -93,6 +94,7 @@ async def generate_images(
     attempt = Attempt.of(request.headers)
     asked, accepted = await _job(services, caller, body, manner, attempt)
     record = accepted.record
+    note_job(record.id)
     headers = {REQUEST_ID: record.id} | quota_headers(accepted.quotas)
     if accepted.is_replay:
         headers[REPLAYED] = "true"
