@@ -9,7 +9,7 @@ from contract.endings import commit
 from contract.errors import WorkerLost
 from contract.job import JobState, read_job
 from contract.sweep import sweep
-from contract.transactions import DEATHS_UNTIL_ALONE, MOST_DEATHS, STRIKES_UNTIL_ALONE
+from contract.transactions import DEATHS_UNTIL_ALONE, MOST_DEATHS, STRIKES_UNTIL_ALONE, Claim
 from tests.contract.conftest import Ask
 from tests.contract.records import assert_only_the_second_ends, error_code, state, taken
 from tests.contract.samples import job_result
@@ -128,10 +128,10 @@ def test_a_job_that_kills_three_workers_without_progress_fails(
     assert suspect.strikes == STRIKES_UNTIL_ALONE  # so it runs alone
     run_out(jobs, suspect)
     unlock(jobs)
-    given_up: list[WorkerLost] = []
-    sweep(jobs, given_up.append)
+    given_up: list[tuple[Claim, WorkerLost]] = []
+    sweep(jobs, lambda claim, error: given_up.append((claim, error)))
     assert error_code(connection, job_id) == "worker_lost"
-    assert len(given_up) == 1
+    assert [claim.job_id for claim, _ in given_up] == [job_id]
 
 
 def test_a_job_that_gets_on_outlives_any_number_of_workers(

@@ -268,7 +268,7 @@ def test_run_names_a_port_that_cannot_be(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for port, reason in (
             (taken.getsockname()[1], "cannot be listened on: Address already in use"),
-            (99999, "Input should be less than or equal to 65535"),
+            (99999, "must be less than or equal to 65535"),
         ):
             with pytest.raises(SystemExit) as end:
                 main(["run", flag, str(port)])

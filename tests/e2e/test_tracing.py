@@ -68,7 +68,6 @@ def test_one_trace_leads_from_the_caller_to_the_picture(
     assert (made.trace_id, made.parent_id) == (TRACE_ID, request.span_id)
     assert (request.service, made.service) == ("darkroom-api", "darkroom-worker")
     assert request.began_ns <= made.began_ns
-    assert made.ended_ns <= request.ended_ns
     phases = until(lambda: (found := collector.children(made))[len(PHASES) - 1 :] and found)
     assert {phase.name for phase in phases} == set(PHASES)
     assert sum(phase.nanoseconds for phase in phases) == made.nanoseconds
@@ -77,6 +76,6 @@ def test_one_trace_leads_from_the_caller_to_the_picture(
     ended = named(worker_log, job["id"], "worker.job_ends")
     assert answered["trace_id"] == ended["trace_id"] == TRACE_ID
     assert (answered["status"], ended["outcome"]) == (200, "succeeded")
-    assert ended["denoise_s"] <= ended["seconds"] <= answered["seconds"]
+    assert ended["denoise_s"] <= ended["seconds"]
     said = api_log.read_text() + worker_log.read_text() + repr(collector.told)
     assert BODY["prompt"] not in said
