@@ -75,7 +75,7 @@ def _client(port: int, key: str) -> httpx.Client:
 
 def _await_scrape(watching: Prometheus, targets: int) -> None:
     """Until each target has been asked after now."""
-    asked = f"count(timestamp(up == 1) > {time.time()})"
+    asked = f"count(timestamp(up) > {time.time()} and up == 1)"  # of a comparison it would be now
     until(lambda: [each for each in watching.ask(asked) if each.points[0][1] == targets])
 
 
