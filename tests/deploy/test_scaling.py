@@ -19,6 +19,7 @@ from contract.workers import announce, withdraw
 from tests.address import free_port
 from tests.contract.samples import model_card, worker_card
 from tests.deploy.manifests import Manifest, container_of, named, of_kind
+from tests.service import ROOT
 from worker.metrics import WorkerMetrics
 
 Everything = tuple[Manifest, ...]
@@ -79,7 +80,7 @@ def test_what_prometheus_is_asked_for_is_exposed(
         for each in _triggers(everything).values()
         if each["type"] == "prometheus"
     ]
-    assert len(queries) == 3
+    assert len(queries) == 4
     for query in queries:
         (name, selector) = re.findall(r"(darkroom_\w+)\{(.*?)\}", query)[0]
         labels = dict(re.findall(r"(\w+)=\"(.*?)\"", selector))
@@ -101,6 +102,23 @@ def test_the_first_worker_has_the_time_to_announce_its_model(everything: Everyth
     load_s = probe["periodSeconds"] * probe["failureThreshold"]
     assert spec["initialCooldownPeriod"] > load_s
     assert spec["minReplicaCount"] == 0
+
+
+def test_busy_workers_hold_themselves_and_call_no_others(everything: Everything) -> None:
+    """Each is a second of each second at most: of n workers the HorizontalPodAutoscaler makes n."""
+    busy = _triggers(everything)["busy"]["metadata"]
+    assert busy["threshold"] == "1"
+    assert re.fullmatch(
+        r"sum\(rate\(darkroom_device_busy_seconds_total\{.*?\}\[2m\]\)\)", busy["query"]
+    )
+
+
+def test_work_waits_no_longer_than_the_objective_before_a_worker_more_is_called(
+    everything: Everything,
+) -> None:
+    rules = (ROOT / "docker/prometheus/rules/darkroom.yml").read_text(encoding="utf-8")
+    (limit,) = re.findall(r'darkroom_job_seconds_bucket\{le="(.+?)"\}', rules)
+    assert float(_triggers(everything)["work"]["metadata"]["threshold"]) < float(limit)
 
 
 @pytest.mark.anyio
