@@ -81,6 +81,12 @@ def test_the_examples_change_what_they_say(mine: tuple[Manifest, ...]) -> None:
     assert settings["api-settings"]["DARKROOM_DEFAULT_MODEL"] == "sd15"
     assert settings["api-settings"]["DARKROOM_KEYS"] == "required"
     assert settings["shared-settings"]["DARKROOM_PUBLIC_URL"] == "https://pictures.example.com"
+    assert settings["shared-settings"]["DARKROOM_PICTURES"] == "s3://pictures/darkroom"
+    for name in ("api", "worker"):
+        sources = container_of(named(mine, "Deployment", name))["envFrom"]
+        assert [each for each in sources if "secretRef" in each] == [
+            {"secretRef": {"name": "bucket"}}
+        ]
     assert named(mine, "ScaledObject", "worker")["spec"]["maxReplicaCount"] == 4
     (rule,) = named(mine, "Ingress", "api")["spec"]["rules"]
     backend = rule["http"]["paths"][0]["backend"]["service"]
