@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -61,7 +61,7 @@ class Checkpointer:
         self._known: set[str] = set()
         """The jobs that have had a checkpoint."""
         self._bytes: dict[str, int] = {}
-        """Of the checkpoints in Redis, by job, as the thread knows them."""
+        """Of the checkpoints in Redis of the jobs that were here at the last write."""
 
     def note(self, jobs: Jobs) -> None:
         """Has checkpoints written if it is time for some; never waits for Redis."""
@@ -72,14 +72,13 @@ class Checkpointer:
         states = _states(due, self._engine.checkpoints())
         self._taken_s = time.perf_counter() - self._taken_at
         rest_s = self._taken_s / MOST_COST
-        is_whole = due is jobs
-        if is_whole:
+        if due is jobs:
             self._known = set(states)
             self._next_at = self._taken_at + max(self._interval_s, rest_s)
         else:
             self._known |= set(states)
             self._next_at = max(self._next_at, self._taken_at + rest_s)
-        self._writing = self._pool.submit(self._write, states, is_whole)
+        self._writing = self._pool.submit(self._write, states, set(jobs))
 
     def _due(self, jobs: Jobs) -> Jobs:
         """All of them now and then, and meanwhile those that are new: where many jobs come, the
@@ -99,19 +98,23 @@ class Checkpointer:
         """Writes a last one, for whoever goes on with the jobs."""
         try:
             if self._interval_s > 0:
-                self._pool.submit(self._write, _states(jobs, self._engine.checkpoints()), True)
+                states = _states(jobs, self._engine.checkpoints())
+                self._pool.submit(self._write, states, set(jobs))
         except Exception:  # of the device; the jobs go on from the checkpoint before
             logger.exception("no last checkpoint")
         self._pool.shutdown()
 
-    def _write(self, states: Mapping[str, _State], is_whole: bool) -> None:
+    def _write(self, states: Mapping[str, _State], here: Collection[str]) -> None:
         """
         Args:
-            is_whole: whether all jobs are among them, or those alone that are new.
+            here: the jobs that are here, those among them that are not written now.
         """
         try:
-            if is_whole:
-                self._bytes.clear()
+            self._bytes = {
+                job_id: size
+                for job_id, size in self._bytes.items()
+                if job_id in here and job_id not in states
+            }
             write_checkpoints(self._connection, self._packed(states))
         except redis.RedisError as error:
             logger.warning("no checkpoint: %s", error)

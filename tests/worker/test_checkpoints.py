@@ -17,6 +17,7 @@ from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
 from tests.worker.test_batch_worker import assert_same_picture, pixels
 from worker.batch_worker import BatchWorker
+from worker.checkpoints import _State
 from worker.development import Development
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
@@ -169,3 +170,26 @@ def test_a_new_job_has_no_other_written_again(worker: BatchWorker) -> None:
     assert list(checkpointer._due(jobs)) == ["new"]
     checkpointer._known.add("new")
     assert not checkpointer._due(jobs)
+
+
+class Held:
+    """A checkpoint of eight bytes."""
+
+    def to_bytes(self, fingerprint: bytes) -> bytes:
+        return fingerprint.ljust(8)
+
+
+def test_jobs_that_have_left_take_no_room_from_new_ones(worker: BatchWorker) -> None:
+    checkpointer = worker._checkpointer
+    checkpointer._most_bytes = 10
+
+    def written(job_id: str, *others: str) -> dict[str, int]:
+        pictures: Any = {0: Held()}
+        state = _State("execution", b"mark", 1, pictures)
+        checkpointer._write({job_id: state}, {job_id, *others})
+        return checkpointer._bytes
+
+    assert written("first") == {"first": 8}
+    assert written("second", "first") == {"first": 8}
+    assert written("third") == {"third": 8}
+    assert written("third") == {"third": 8}
