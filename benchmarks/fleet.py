@@ -53,7 +53,7 @@ ROWS = 32
 IN_FLIGHT = ROWS // 2  # guided pictures
 CHECKPOINT_S = 0.5  # as a worker's default
 RESULT_TTL_S = 60
-START_LIMIT_S = 120.0
+LIMIT_S = 120.0  # for the fleet to start, or for its last pictures
 SETTLE_S = 2.5  # until every worker has noticed that its jobs are gone, and the API its workers
 CLAIMED_S = 0.25
 """For each worker, until all of its jobs are posted and claimed, which all come at once."""
@@ -105,7 +105,7 @@ class Fleet:
         self._url = free_url()
         self._start_redis(folder)
         self.connection: Redis = stack.enter_context(connect(self._url, timeout_s=10.0))
-        require_redis(self.connection, START_LIMIT_S)
+        require_redis(self.connection, LIMIT_S)
         ports = [free_port() for _ in range(setting.apis)]
         for n, port in enumerate(ports):
             self._start(f"API {n}", ["-m", "darkroom", "api", "--port", str(port)])
@@ -154,9 +154,10 @@ class Fleet:
             began = time.perf_counter()
             _expect(load, "measured")
             elapsed = time.perf_counter() - began
+            require_alive(self._running)  # a worker that is gone has no figures
             used = Reading.take(parts, self.connection).since(before)
             kept, rows_per_s = self._memory() - memory, _rows_per_s(work, self._work())
-            counted, _ = load.communicate()
+            counted, _ = load.communicate(timeout=LIMIT_S)
         require_alive(self._running)
         pictures_per_s = rows_per_s / (2 * STEPS)
         pictures = pictures_per_s * elapsed
@@ -241,11 +242,11 @@ class Fleet:
                 load.kill()
 
     def _until(self, look: Callable[[], bool]) -> None:
-        give_up_at = time.monotonic() + START_LIMIT_S
+        give_up_at = time.monotonic() + LIMIT_S
         while not look():
             require_alive(self._running)
             if time.monotonic() > give_up_at:
-                raise TimeoutError(f"nothing came of it within {START_LIMIT_S:.0f} s")
+                raise TimeoutError(f"nothing came of it within {LIMIT_S:.0f} s")
             time.sleep(POLL_S)
 
 
