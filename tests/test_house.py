@@ -104,3 +104,27 @@ def test_the_samplers_page_is_what_the_code_does() -> None:
 def test_rq_still_has_the_seams_that_the_worker_sits_on(function: object, parameters: str) -> None:
     known = inspect.signature(function).parameters  # type: ignore[arg-type]
     assert set(parameters.split()) <= set(known)
+
+
+PAGES = (
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("models/*/*.md")),
+)
+
+
+def chapters(page: str) -> set[str]:
+    """The anchors of its headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, chapter = target.partition("#")
+        if not re.match(r"\w+:", target):
+            file = page.parent / path if path else page
+            assert file.exists(), target
+            assert not chapter or chapter in chapters(file.read_text(encoding="utf-8")), target
