@@ -36,6 +36,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, text in FILES.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
+    scaled = folder / MINE / "scaled" / "kustomization.yaml"  # with what another model needs
+    text = scaled.read_text(encoding="utf-8")
+    scaled.write_text(re.sub(r"^(      )# (?=- |  )", r"\1", text, flags=re.M), encoding="utf-8")
     mine = folder / MINE / "kustomization.yaml"
     described = yaml.safe_load(mine.read_text(encoding="utf-8"))
     parts = [Path(path).parent.name for path in FILES if path.startswith(MINE)]
@@ -87,7 +90,12 @@ def test_the_examples_change_what_they_say(mine: tuple[Manifest, ...]) -> None:
         assert [each for each in sources if "secretRef" in each] == [
             {"secretRef": {"name": "bucket"}}
         ]
-    assert named(mine, "ScaledObject", "worker")["spec"]["maxReplicaCount"] == 4
+    scaled = named(mine, "ScaledObject", "worker")["spec"]
+    assert scaled["maxReplicaCount"] == 4
+    triggers = {each["name"]: each["metadata"] for each in scaled["triggers"]}
+    assert triggers["waiting"]["listName"] == "rq:queue:darkroom-sd15"
+    assert '"sd15"' in triggers["work"]["query"]
+    assert "starter" not in str(scaled)
     (rule,) = named(mine, "Ingress", "api")["spec"]["rules"]
     backend = rule["http"]["paths"][0]["backend"]["service"]
     ports = named(mine, "Service", backend["name"])["spec"]["ports"]

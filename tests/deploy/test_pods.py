@@ -79,6 +79,14 @@ def test_each_has_a_bound_of_memory_and_asks_for_what_it_needs(everything: Every
         resources = container_of(workload)["resources"]
         assert {"cpu", "memory"} <= set(resources["requests"])
         assert "memory" in resources["limits"]
+        asked = [item for kind in ("requests", "limits") for item in resources[kind].items()]
+        asked += [
+            ("sizeLimit", volume["emptyDir"]["sizeLimit"])
+            for volume in pod_of(workload)["volumes"]
+            if "emptyDir" in volume
+        ]
+        for name, size in asked:  # which Kubernetes' schemas take for any text
+            assert re.fullmatch(r"\d+m?" if name == "cpu" else r"\d+([KMG]i)?", str(size))
 
 
 def _value(entry: Manifest, container: Manifest) -> str:
