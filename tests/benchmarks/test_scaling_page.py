@@ -54,6 +54,7 @@ def test_a_picture_costs_what_was_counted() -> None:
     kinds = ("as it comes", "files", "files, 5 s", "files, none")
     counted = [
         ("cpu_ms_per_picture", "redis", 1),
+        ("cpu_ms_per_picture", "redis_all", 1),
         ("redis_per_picture", "round_trips", 1),
         ("redis_per_picture", "commands", 1),
         ("redis_per_picture", "bytes_in", 1e3),
