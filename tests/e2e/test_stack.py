@@ -26,7 +26,7 @@ ENDED = ("api", "worker", "webhooks", "redis")
 WORKERS = 2
 SETTINGS = {
     "COMPOSE_PROJECT_NAME": "darkroom-test",
-    "COMPOSE_PROFILES": "",
+    "COMPOSE_PROFILES": "webhooks",  # `down` leaves what no profile names
     "BIND": "",
     "DARKROOM_KEYS": "",
     "PORT": "0",
