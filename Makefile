@@ -94,15 +94,17 @@ up:
 	docker compose up --build --detach --wait
 
 # The newest releases that pyproject.toml allows, for the images, with their hashes. torch is apart:
-# which build of it is right depends on the machine.
+# which build of it is right depends on the machine, and with it a GPU's libraries, which it needs. What
+# else it needs is named here.
+TORCH_NEEDS := filelock fsspec jinja2 networkx setuptools sympy typing-extensions
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock'
 lock: install
 	echo hatchling | $(LOCK) - -o docker/build.lock.txt
 	$(LOCK) pyproject.toml --extra app --extra courier --extra otel --extra s3 \
 		-o docker/api.lock.txt
-	echo torch | $(LOCK) pyproject.toml --extra worker --extra otel --extra s3 --excludes /dev/stdin \
-		-o docker/worker.lock.txt
+	printf '%s\n' $(TORCH_NEEDS) | $(LOCK) - --excludes constraints-cpu.txt \
+		pyproject.toml --extra worker --extra otel --extra s3 -o docker/worker.lock.txt
 
 # What is in the images beside their base, as CycloneDX's JSON.
 sbom:

@@ -19,6 +19,16 @@ def _alias(text: str) -> str:
     return text
 
 
+def _who_may_ask(keys: object) -> object:
+    if keys not in (None, "required", "off"):  # nor shown: it may be a key
+        raise PydanticCustomError(
+            "keys",
+            "must be 'required' or 'off': set it to required, and make keys with `darkroom keys "
+            "add NAME`; or to off, to let everybody in who reaches the API",
+        )
+    return keys
+
+
 class AppSettings(WebhookSettings):
     host: Annotated[str, Field(min_length=1, description="Address that the API listens on.")] = (
         "127.0.0.1"
@@ -28,6 +38,7 @@ class AppSettings(WebhookSettings):
     ] = 8000
     keys: Annotated[
         Literal["required", "off"] | None,
+        BeforeValidator(_who_may_ask),
         Field(
             description="`required` lets in who sends an API key (`darkroom keys add`), `off` "
             "everybody. Default: `off` on a loopback address; on another one the API does not "

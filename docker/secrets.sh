@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes up the passwords of an installation, once. They are nowhere but in its volume `secrets`, where
-# each process reads what is meant for it.
+# Makes up the passwords of an installation, once. They are nowhere but in its volumes: one has what
+# asks Redis, the other Grafana alone.
 set -eu
 cd /run/secrets
 
@@ -10,6 +10,6 @@ invented() {
 }
 
 redis=$(invented redis_password)
-invented grafana_password >/dev/null
+invented /run/grafana/grafana_password >/dev/null
 echo "requirepass $redis" >redis.conf
 echo "redis://:$redis@redis:6379/0" >redis_url

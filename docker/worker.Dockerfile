@@ -5,7 +5,12 @@ ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim AS libraries
 WORKDIR /build
 RUN python -m venv --without-pip /opt/darkroom
-# torch has no lock: which build is right depends on the machine.
+COPY docker/worker.lock.txt ./
+# As it stands: what it leaves out is torch alone.
+RUN --mount=type=cache,target=/root/.cache \
+    pip --python /opt/darkroom install --no-deps --require-hashes -r worker.lock.txt
+# torch has no lock: which build is right depends on the machine. What it needs, but for a GPU's own
+# libraries, is there by now.
 COPY constraints-cpu.txt ./
 ARG TORCH_BACKEND=cpu
 RUN --mount=type=cache,target=/root/.cache \
@@ -15,9 +20,6 @@ RUN --mount=type=cache,target=/root/.cache \
     else \
         pip --python /opt/darkroom install -r constraints-cpu.txt; \
     fi
-COPY docker/worker.lock.txt ./
-RUN --mount=type=cache,target=/root/.cache \
-    pip --python /opt/darkroom install --require-hashes -r worker.lock.txt
 
 FROM libraries AS code
 COPY docker/build.lock.txt ./

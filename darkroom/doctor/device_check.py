@@ -22,12 +22,17 @@ WITHOUT_GPU = (
 )
 
 
+def missing_libraries() -> list[str]:
+    """What a worker needs and is not installed here."""
+    return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+
+
 def check_device(settings: WorkerSettings, is_needed: bool) -> Iterator[Finding]:
     """
     Args:
         is_needed: whether it is a fault where torch is not installed.
     """
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    missing = missing_libraries()
     if missing:
         said = f"{', '.join(missing)}: not installed here, so no worker can run here."
         remedy = "Install darkroom with its extra `worker`."

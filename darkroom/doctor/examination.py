@@ -12,7 +12,7 @@ from contract.errors import BadSetting
 from contract.settings import CommonSettings, load_settings
 from darkroom.doctor import report
 from darkroom.doctor.checkpoint_check import check_checkpoint
-from darkroom.doctor.device_check import check_device
+from darkroom.doctor.device_check import check_device, missing_libraries
 from darkroom.doctor.disk_check import check_disk
 from darkroom.doctor.finding import Finding, Level, fail
 from darkroom.doctor.fleet_check import check_api, check_fleet
@@ -54,8 +54,10 @@ def _examined(part: Part) -> Iterator[Chapter]:
         yield from _kept(part, common, connection)
     worker = _settings(WorkerSettings) or _settings(WorkerSettings, redis_url=ANY_REDIS)
     if part.has(Part.WORKER) and worker is not None:
-        yield "checkpoint", list(check_checkpoint(worker.checkpoint))
-        yield "device", list(check_device(worker, is_needed=part is Part.WORKER))
+        is_needed = part is Part.WORKER
+        if is_needed or not missing_libraries():
+            yield "checkpoint", list(check_checkpoint(worker.checkpoint))
+        yield "device", list(check_device(worker, is_needed=is_needed))
     api = _settings(AppSettings) or _settings(AppSettings, redis_url=ANY_REDIS)
     asked = _settings(ClientSettings) or _settings(ClientSettings, redis_url=ANY_REDIS)
     if part.has(Part.API) and api is not None and asked is not None:

@@ -59,7 +59,7 @@ API = [
     ("DARKROOM_PORT", "70000", "must be less than or equal to 65535"),
     ("DARKROOM_HOST", "", "must have at least 1 character"),
     ("DARKROOM_HOST", "0.0.0.0", "DARKROOM_KEYS: "),
-    ("DARKROOM_KEYS", "maybe", "must be 'required' or 'off'"),
+    ("DARKROOM_KEYS", "maybe", "must be 'required' or 'off': set it to required, and make keys"),
     ("DARKROOM_ALLOWED_HOSTS", "a/b", "must be hosts such as"),
     ("DARKROOM_OPENAI_MODELS", "=x", "must be names, such as"),
     ("DARKROOM_TRUSTED_PROXIES", "proxy", "not a valid IPv4 or IPv6 network"),

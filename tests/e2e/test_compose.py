@@ -76,6 +76,24 @@ def test_redis_drops_nothing_and_its_password_is_in_no_command_and_no_environmen
     assert "REDIS_URL" not in TEXT
 
 
+def test_a_service_that_stays_has_a_healthcheck() -> None:
+    """`docker compose up --wait` refuses one whose image has one that is switched off."""
+    built = {"api", "worker", "worker-gpu"}  # whose images have one
+    for name, service in SERVICES.items():
+        if name != "secrets" and name not in built:
+            assert "test" in service["healthcheck"], name
+
+
+def test_grafana_which_everybody_may_look_at_has_its_own_password_alone() -> None:
+    mounted = {
+        name: {volume.split(":")[0] for volume in service.get("volumes", ())}
+        for name, service in SERVICES.items()
+    }
+    assert "secrets" not in mounted["grafana"]
+    users = {name for name, volumes in mounted.items() if "grafana-secrets" in volumes}
+    assert users == {"grafana", "secrets"}
+
+
 def test_what_can_be_set_stands_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     asked = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))

@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import requires
 
 import pytest
 from packaging.requirements import Requirement
@@ -56,6 +57,17 @@ def test_a_lock_holds_what_the_image_needs(image: str) -> None:
     for requirement in asked(extras):
         found = versions.get(canonicalize_name(requirement.name), set())
         assert found, f"{requirement.name} is missing: `make lock`"
+        assert all(version in requirement.specifier for version in found), requirement
+
+
+def test_the_worker_lock_holds_what_torch_needs_but_for_a_gpus_libraries() -> None:
+    needed = [Requirement(line) for line in requires(APART) or ()]
+    everywhere = [each for each in needed if each.marker is None]
+    assert {"jinja2", "sympy"} <= {each.name for each in everywhere}
+    versions = locked("worker")
+    for requirement in everywhere:
+        found = versions.get(canonicalize_name(requirement.name), set())
+        assert found, f"{requirement.name} is missing: name it in TORCH_NEEDS, and `make lock`"
         assert all(version in requirement.specifier for version in found), requirement
 
 

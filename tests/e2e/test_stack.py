@@ -21,16 +21,18 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 
-SERVICES = ("redis", "api", "worker", "prometheus")
+SERVICES = ("redis", "api", "worker", "webhooks", "prometheus")
+ENDED = ("api", "worker", "webhooks", "redis")
 WORKERS = 2
 SETTINGS = {
     "COMPOSE_PROJECT_NAME": "darkroom-test",
-    "COMPOSE_PROFILES": "",
+    "COMPOSE_PROFILES": "webhooks",  # `down` leaves what no profile names
     "BIND": "",
     "DARKROOM_KEYS": "",
     "PORT": "0",
     "PROMETHEUS_PORT": "0",
     "DARKROOM_THREADS": "1",
+    "DARKROOM_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8G",
     "REVISION": "0123456789",
 }
 UID = "10001"
@@ -176,6 +178,6 @@ def test_workers_that_restart_under_load_lose_no_job(client: Client) -> None:
 
 def test_a_stop_ends_each_process_in_order_and_in_time() -> None:
     began = time.monotonic()
-    compose("stop", "api", "worker", "redis")
+    compose("stop", *ENDED)
     assert time.monotonic() - began < 30
-    assert {one["State"]["ExitCode"] for one in containers("api", "worker", "redis")} == {0}
+    assert {one["State"]["ExitCode"] for one in containers(*ENDED)} == {0}

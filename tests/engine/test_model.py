@@ -1,6 +1,8 @@
 """Each way in which a checkpoint may be broken stops start-up with a sentence that says which."""
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,22 @@ def test_every_part_is_in_the_dtype_asked_for_and_answers_in_float32(
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     found = sentence(tmp_path / "nowhere")
     assert found.startswith("The checkpoint folder FOLDER does not exist. DARKROOM_CHECKPOINT must")
+
+
+@pytest.mark.parametrize("name", [".", "model_index.json", "unet", f"vae/{WEIGHTS['vae']}"])
+def test_a_file_that_this_user_may_not_read(
+    copy: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy.parent)  # so that nothing above it is looked at
+    copy.parent.chmod(0o755)
+    (copy / name).chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may read everything
+    try:
+        found = sentence(Path(copy.name))
+    finally:
+        os.seteuid(user)
+    assert re.match(r"The checkpoint's FOLDER\S* may not be read by this user: make", found)
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:

@@ -40,8 +40,19 @@ class Weights:
 def check_folder(path: Path) -> None:
     """
     Raises:
-        BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together.
+        BadCheckpoint: a folder or file is missing, broken or not for this user to read, or the
+            parts do not fit together.
     """
+    try:
+        _check_folder(path)
+    except PermissionError as error:
+        raise BadCheckpoint(
+            f"The checkpoint's {error.filename} may not be read by this user: make the folder that "
+            "DARKROOM_CHECKPOINT names readable, as by `chmod -R a+rX`."
+        ) from error
+
+
+def _check_folder(path: Path) -> None:
     if not path.is_dir():
         raise BadCheckpoint(
             f"The checkpoint folder {path} does not exist. "
@@ -103,6 +114,8 @@ def _tensors(folder: Path, file: Path) -> list[dict[str, Any]]:
             header = json.loads(content.read(min(length, file.stat().st_size)))
         tensors = [header[name] for name in header if name != "__metadata__"]
         end = HEADER_BYTES + length + max(tensor["data_offsets"][1] for tensor in tensors)
+    except PermissionError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadCheckpoint(
             f"The checkpoint's {folder} cannot be loaded: {file.name} is broken; fetch it again."
@@ -138,6 +151,8 @@ def _check_parts(path: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise BadCheckpoint(f"The checkpoint's {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
