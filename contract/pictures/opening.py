@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis import Redis
 
-from contract.connections import connect
+from contract.connections import connect, knock
 from contract.errors import BadSetting
 from contract.pictures.folder_store import FolderStore
 from contract.pictures.redis_store import OtherRedisStore, RedisStore
@@ -30,7 +30,9 @@ def open_store(settings: CommonSettings, connection: Redis) -> PictureStore:
         return _folder(Path(unquote(parts.path)), settings.result_ttl_s)
     if parts.scheme == "s3":
         return _bucket(parts)
-    return OtherRedisStore(connect(url, timeout_s=TIMEOUT_S), settings.result_ttl_s)
+    other = connect(url, timeout_s=TIMEOUT_S)
+    knock(other, SETTING)  # one that is away may come back
+    return OtherRedisStore(other, settings.result_ttl_s)
 
 
 def _folder(root: Path, ttl_s: int) -> PictureStore:
