@@ -22,13 +22,21 @@ WITHOUT_GPU = (
 )
 
 
+def can_compute() -> bool:
+    """Whether what a worker needs is installed here."""
+    return not _missing()
+
+
+def _missing() -> list[str]:
+    return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+
+
 def check_device(settings: WorkerSettings, is_needed: bool) -> Iterator[Finding]:
     """
     Args:
         is_needed: whether it is a fault where torch is not installed.
     """
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := _missing():
         said = f"{', '.join(missing)}: not installed here, so no worker can run here."
         remedy = "Install darkroom with its extra `worker`."
         yield fail(said, remedy) if is_needed else ok(said)

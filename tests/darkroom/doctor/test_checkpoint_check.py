@@ -78,7 +78,9 @@ def test_what_is_not_installed_is_no_fault_unless_it_is_to_run_here(
         "importlib.util.find_spec",
         lambda name: None if name in ("torch", "obstore") else name,
     )
-    assert doctor().says("device", "ok", "torch: not installed here")
+    report = doctor(DARKROOM_CHECKPOINT="/nowhere")
+    assert report.says("device", "ok", "torch: not installed here")
+    assert not report.of("checkpoint")
     assert doctor("--part", "worker").says("device", "fail", "torch: not installed here")
     report = doctor("--part", "api")
     assert not report.of("device")

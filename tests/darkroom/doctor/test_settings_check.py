@@ -36,6 +36,7 @@ def test_secrets_are_not_shown(doctor: Doctor) -> None:
         ("DARKROOM_PORT", "x", "DARKROOM_PORT: must be a valid integer"),
         ("DARKROOM_WEBHOOK_SECRET", "abc", "DARKROOM_WEBHOOK_SECRET: must be whsec_"),
         ("REDIS_URL", "redis://127.0.0.1:port/0", "REDIS_URL: must be as in"),
+        ("DARKROOM_LOG_FORMAT", "xml", "DARKROOM_LOG_FORMAT: must be 'human' or 'json'"),
         ("DARKROOM_HOST", "0.0.0.0", "DARKROOM_KEYS: the API would listen on 0.0.0.0"),
     ],
 )
