@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 from app.settings import AppSettings
 from contract.errors import BadSetting
-from contract.settings import PREFIX, environment_name, load_settings
+from contract.settings import PREFIX, CommonSettings, environment_name, load_settings
 from courier.settings import CourierSettings
 from darkroom.doctor.finding import Finding, detail, fail, ok, warn
 from darkroom.doctor.parts import READ, Part, names_of
@@ -33,6 +33,7 @@ def check_settings(part: Part) -> Iterator[Finding]:
     yield from _wrong(READ[part])
     yield from _unknown()
     yield from _extras()
+    yield from _other_traces()
     if part.has(Part.API):
         yield from _open_to_all()
     if part is Part.WEBHOOKS:
@@ -109,6 +110,18 @@ def _wanted(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         if environment.get(name):
             yield name, "opentelemetry.sdk", "otel"
+
+
+def _other_traces() -> Iterator[Finding]:
+    try:
+        settings = load_settings(CommonSettings)
+    except BadSetting:
+        return
+    try:
+        settings.require_known_export()
+    except BadSetting as error:
+        said, _, remedy = str(error).partition(". ")
+        yield fail(f"{said}.", remedy)
 
 
 def _unsigned() -> Iterator[Finding]:

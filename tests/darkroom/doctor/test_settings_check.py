@@ -37,13 +37,14 @@ def test_secrets_are_not_shown(doctor: Doctor) -> None:
         ("DARKROOM_WEBHOOK_SECRET", "abc", "DARKROOM_WEBHOOK_SECRET: must be whsec_"),
         ("REDIS_URL", "redis://127.0.0.1:port/0", "REDIS_URL: must be as in"),
         ("DARKROOM_LOG_FORMAT", "xml", "DARKROOM_LOG_FORMAT: must be 'human' or 'json'"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER: zipkin is not there."),
         ("DARKROOM_HOST", "0.0.0.0", "DARKROOM_KEYS: the API would listen on 0.0.0.0"),
     ],
 )
 def test_a_wrong_setting_is_named_once_and_the_rest_looked_at(
     doctor: Doctor, name: str, value: str, said: str
 ) -> None:
-    report = doctor(**{name: value})
+    report = doctor(**{name: value}, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
     assert report.says("settings", "fail", said)
     assert sum(said in what for _, what, _ in report.of("settings")) == 1
     assert report.of("checkpoint")
