@@ -314,13 +314,21 @@ def load_settings(settings_class: type[SettingsT], **overrides: object) -> Setti
     try:
         return settings_class(_secrets_dir=secrets, **given)  # type: ignore[arg-type]
     except SettingsError as error:
-        raise BadSetting(f"{SECRETS}: a file there cannot be read: {error.__cause__}.") from error
+        raise BadSetting(
+            f"{SECRETS}: a file there cannot be read, so let the user of this process read it, and "
+            f"let it be text: {error.__cause__}"
+        ) from error
     except ValidationError as error:
         faults = [
             f"{environment_name(settings_class, str(fault['loc'][0]))}: {_said(fault['msg'])}"
             for fault in error.errors(include_url=False, include_input=False)
         ]
         raise BadSetting("; ".join(faults)) from error
+
+
+def secret_names() -> list[str]:
+    """What stands in a file among the secrets, as the environment would spell it."""
+    return [file.name.upper() for file in SECRETS.iterdir()] if SECRETS.is_dir() else []
 
 
 def _said(message: str) -> str:
