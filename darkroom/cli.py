@@ -31,11 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         write_log(_log_settings(options))
         options.command(options)
+        sys.stdout.flush()
     except (DarkroomError, ClientError) as error:
         sys.exit(_complain(str(error), exit_code(error)))
     except ModuleNotFoundError as error:
         missing = f"This needs {error.name}, which is not installed; the README names the extras."
         sys.exit(_complain(missing, ExitCode.MISTAKE))
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the end writes there too
+        sys.exit(ExitCode.UNREAD)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
 

@@ -1,5 +1,6 @@
 """`darkroom doctor`: everything that can be looked at from here, one thing after the other."""
 
+import sys
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -48,6 +49,7 @@ def run_doctor(part: Part, *, as_json: bool, with_details: bool) -> ExitCode:
         report.write_json(chapters)
     else:
         report.write_text(chapters, with_details)
+    sys.stdout.flush()
     return ExitCode.FAILED if report.worst(chapters) is Level.FAIL else ExitCode.DONE
 
 
