@@ -141,6 +141,17 @@ def test_a_port_that_is_taken(
         assert "DARKROOM_PORT" in sentence(capsys, command)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "8.8.8.8", "no.such.host"])
+def test_an_address_for_metrics_that_cannot_be_is_said_before_the_model_is_loaded(
+    host: str, taken: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DARKROOM_METRICS_HOST", host)
+    monkeypatch.setenv("DARKROOM_METRICS_PORT", str(taken))
+    monkeypatch.setenv("DARKROOM_CHECKPOINT", "/nowhere")
+    said = f"DARKROOM_METRICS_HOST and DARKROOM_METRICS_PORT: {host}:{taken} cannot be listened on"
+    assert said in sentence(capsys, "worker")
+
+
 def test_a_password_that_redis_does_not_take(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
