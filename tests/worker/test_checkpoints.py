@@ -10,6 +10,7 @@ from rq import Queue
 from rq.job import Job
 
 from contract.checkpoints import checkpoint_key, steps_done
+from contract.connections import connect
 from contract.job import JobState
 from contract.request import JobRequest
 from tests.reference import Wish, develop
@@ -17,6 +18,7 @@ from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
 from tests.worker.test_batch_worker import assert_same_picture, pixels
 from worker.batch_worker import BatchWorker
+from worker.checkpoints import Checkpointer, _State
 from worker.development import Development
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
@@ -169,3 +171,13 @@ def test_a_new_job_has_no_other_written_again(worker: BatchWorker) -> None:
     assert list(checkpointer._due(jobs)) == ["new"]
     checkpointer._known.add("new")
     assert not checkpointer._due(jobs)
+
+
+def test_a_redis_that_takes_no_checkpoints_is_one_line(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect("redis://127.0.0.1:1/0", timeout_s=1.0) as nowhere:
+        checkpointer = Checkpointer(nowhere, engine, interval_s=0.1, most_bytes=1)
+        for _ in range(3):
+            checkpointer._write({"a": _State("b", b"", 1)}, is_whole=True)
+    assert caplog.text.count("no checkpoints until Redis takes them") == 1
