@@ -1,5 +1,6 @@
 """From a setting to a picture store."""
 
+import os
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -39,7 +40,15 @@ def _folder(root: Path, ttl_s: int) -> PictureStore:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadSetting(f"{SETTING}: no folder {root} can be made: {error.strerror}.") from error
+        raise BadSetting(
+            f"{SETTING}: no folder {root} can be made, so name one that this process may write to: "
+            f"{error.strerror}"
+        ) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise BadSetting(
+            f"{SETTING}: the user of this process may not write to {root}; let it, or name another "
+            "folder."
+        )
     return FolderStore(root, ttl_s)
 
 

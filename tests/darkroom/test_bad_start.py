@@ -122,6 +122,15 @@ def test_a_picture_store_that_cannot_be_is_said_before_the_model_is_loaded(
         assert "DARKROOM_PICTURES: no folder" in sentence(capsys, command)
 
 
+def test_a_picture_store_that_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DARKROOM_PICTURES", f"file://{tmp_path}")
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(tmp_path))
+    for command in ("api", "worker"):
+        assert "DARKROOM_PICTURES: the user of this process may not" in sentence(capsys, command)
+
+
 def test_a_checkpoint_that_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
