@@ -31,6 +31,7 @@ class Channel:
         )
         self._name = name
         self._hear = hear
+        self._is_heard: bool | None = None  # None until it was for the first time
 
     @asynccontextmanager
     async def heard(self, *beside: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
@@ -47,8 +48,20 @@ class Channel:
             try:
                 async with self._client.pubsub() as subscription:
                     await subscription.subscribe(self._name)
+                    self._note_heard()
                     async for message in subscription.listen():
                         self._hear(message)
             except (RedisError, OSError) as error:
-                logger.debug("%s is not heard: %s", self._name, error)
+                self._note_lost(error)
             await asyncio.sleep(RECONNECT_S)
+
+    def _note_heard(self) -> None:
+        if self._is_heard is False:
+            logger.info("Redis is back, and %s is heard again", self._name)
+        self._is_heard = True
+
+    def _note_lost(self, error: Exception) -> None:
+        """An outage is one line, however long; one from the start is said at the start."""
+        if self._is_heard:
+            logger.warning("Redis is lost, and %s is not heard: %s", self._name, error)
+            self._is_heard = False

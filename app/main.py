@@ -1,5 +1,6 @@
 """Builds the HTTP side and serves it."""
 
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -56,6 +57,8 @@ from contract.tracing import open_spans
 
 if TYPE_CHECKING:
     from contract.spans import Spans
+
+logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 NO_TELEMETRY: TelemetryConfig = {
@@ -201,6 +204,7 @@ def serve(settings: AppSettings) -> None:
         app = create_app(settings)
         services: Services = app.state.services
         look_for_redis(services.backend.connection)
+        logger.info("the API listens on %s, port %d", *listener.getsockname()[:2])
         # uvicorn stops in order and then raises the signal again, as if it had been killed.
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
         ApiServer(app).run(sockets=[listener])

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.connection import AbstractConnection
-from redis.exceptions import ClusterDownError, ExecAbortError
+from redis.exceptions import ClusterDownError, ExecAbortError, NoPermissionError
 from redis.retry import Retry
 
 from contract.errors import BadSetting, QueueFull, RedisUnavailable, ServiceError
@@ -21,6 +21,9 @@ START_PATIENCE_S = 30.0
 """For the Redis of a service that starts as a whole, or of one whose Redis is being restarted."""
 
 _BACKOFF = EqualJitterBackoff(cap=2.0, base=0.1)
+
+_REFUSED = ("DB index is out of range", "DENIED")
+"""What Redis answers to a client whom it will answer the same tomorrow."""
 
 _EXEC_ABORTED = "Transaction discarded because of: "
 """What stands before the reason where Redis refuses only at EXEC what it took until then."""
@@ -48,46 +51,58 @@ def require_redis(client: redis.Redis, patience_s: float = 0.0) -> None:
         patience_s: how long one that is being restarted, or loads what it holds, is waited for.
 
     Raises:
-        BadSetting: no Redis answers, or one that wants another password.
+        BadSetting: no Redis answers, or one that does not let us in.
     """
     until = time.monotonic() + patience_s
     for failures in count(1):
-        try:
-            client.ping()
-        except redis.AuthenticationError as error:
-            raise _wrong_password(error) from error
-        except redis.RedisError as error:
-            if time.monotonic() >= until:
-                raise BadSetting(
-                    f"REDIS_URL: no Redis answers there, so start one or name where it is: {error}"
-                ) from error
-            logger.warning("waiting for Redis: %s", error)
-            time.sleep(pause_s(failures))
-        else:
+        error = knock(client)
+        if error is None:
             return
+        if time.monotonic() >= until:
+            raise BadSetting(
+                f"REDIS_URL: no Redis answers there, so start one or name where it is: {error}"
+            ) from error
+        logger.warning("waiting for Redis: %s", error)
+        time.sleep(pause_s(failures))
 
 
 def look_for_redis(client: redis.Redis) -> None:
     """For a process that can wait for it: says where there is none.
 
     Raises:
-        BadSetting: one answers that wants another password.
+        BadSetting: one answers that does not let us in.
     """
-    try:
-        client.ping()
-    except redis.AuthenticationError as error:
-        raise _wrong_password(error) from error
-    except redis.RedisError as error:
+    error = knock(client)
+    if error is not None:
         logger.warning(
             "REDIS_URL: no Redis answers there; until one does, nothing can be done: %s", error
         )
 
 
-def _wrong_password(error: redis.AuthenticationError) -> BadSetting:
-    return BadSetting(
-        "REDIS_URL: Redis wants another password or user, as in redis://USER:PASSWORD@HOST:6379/0: "
-        f"{error}"
-    )
+def knock(client: redis.Redis, setting: str = "REDIS_URL") -> redis.RedisError | None:
+    """Why no Redis answers there, which may pass; None where one does.
+
+    Args:
+        setting: the one that says where it is.
+
+    Raises:
+        BadSetting: one answers that does not let us in.
+    """
+    try:
+        client.ping()
+    except redis.AuthenticationError as error:
+        raise BadSetting(
+            f"{setting}: Redis wants another password or user, as in "
+            f"redis://USER:PASSWORD@HOST:6379/0: {error}"
+        ) from error
+    except redis.RedisError as error:
+        if isinstance(error, NoPermissionError) or str(error).startswith(_REFUSED):
+            raise BadSetting(
+                f"{setting}: Redis refuses it; name a database that it has, as in "
+                f"redis://USER:PASSWORD@HOST:6379/0, and a user who may do all: {error}"
+            ) from error
+        return error
+    return None
 
 
 def _leaving_replicas(kind: type[AbstractConnection]) -> type[AbstractConnection]:

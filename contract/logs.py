@@ -18,10 +18,16 @@ QUIET: Mapping[str, int] = {
     "httpx": logging.WARNING,  # these three log each request
     "httpcore": logging.WARNING,
     "urllib3": logging.WARNING,
+    "PIL": logging.INFO,  # it logs what it writes into a picture, and so the prompt
     "opentelemetry.exporter": logging.ERROR,  # it logs each of its attempts
+    "opentelemetry.trace.propagation": logging.ERROR,  # it logs what callers send
 }
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {ord("\n"): "\\n"}
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    ord("\n"): "\\n",
+    0x2028: "\\u2028",  # these two end a line as well, for some
+    0x2029: "\\u2029",
+}
 
 
 class LogSettings(BaseSettings):
@@ -61,7 +67,7 @@ class JsonLines(logging.Formatter):
         }
         if isinstance(record.args, Mapping):
             for name, value in record.args.items():
-                line.setdefault(name, value)
+                line.setdefault(str(name), value)
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -72,8 +78,9 @@ def write_log(settings: LogSettings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if settings.log_format == "json" else HumanLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    least = logging.getLogger().level
     for name, level in QUIET.items():
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(max(level, least))
     if settings.log_format == "json":
         _log_what_python_writes()
 
@@ -90,5 +97,11 @@ def _log_what_python_writes() -> None:
         name = args.thread.name if args.thread is not None else "unknown"
         logger.error("the thread %s has ended", name, exc_info=args.exc_value)
 
+    def not_raised(args: Any) -> None:
+        error = args.exc_value
+        exc_info = (args.exc_type, error, args.exc_traceback) if error is not None else None
+        logger.error("%s %r", args.err_msg or "ignored in", args.object, exc_info=exc_info)
+
     sys.excepthook = died
+    sys.unraisablehook = not_raised
     threading.excepthook = thread_died

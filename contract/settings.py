@@ -5,7 +5,7 @@ import binascii
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -113,9 +113,17 @@ def _host_pattern(host: str) -> str:
 
 def _collector_url(url: str) -> str:
     parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.netloc):
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc or not _has_port(parts)):
         raise PydanticCustomError("collector_url", "must be http://… or https://…")
     return url
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether its port, if it names one, can be."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _public_url(url: str) -> str:
@@ -180,6 +188,30 @@ class CommonSettings(BaseSettings):
             description="`true` makes no traces, whatever the endpoint.",
         ),
     ] = ""
+    traces_exporter: Annotated[
+        str,
+        BeforeValidator(lower),
+        Field(
+            validation_alias="OTEL_TRACES_EXPORTER",
+            description="`none` makes no traces, whatever the endpoint. Default: `otlp`.",
+        ),
+    ] = ""
+    otlp_protocol: Annotated[
+        str,
+        BeforeValidator(lower),
+        Field(
+            validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
+            description="Traces are sent by `http/protobuf` alone. Default: that.",
+        ),
+    ] = ""
+    otlp_traces_protocol: Annotated[
+        str,
+        BeforeValidator(lower),
+        Field(
+            validation_alias="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            description="The same, for traces alone.",
+        ),
+    ] = ""
     revision: Annotated[
         str,
         Field(
@@ -192,10 +224,31 @@ class CommonSettings(BaseSettings):
     @property
     def traces_url(self) -> str | None:
         """Where traces are sent; None where there are to be none."""
-        if self.otel_sdk_disabled.strip() == "true":
+        if self.otel_sdk_disabled.strip() == "true" or self.traces_exporter == "none":
             return None
         base = self.otlp_endpoint
         return self.otlp_traces_endpoint or (f"{base.rstrip('/')}/v1/traces" if base else None)
+
+    def require_known_export(self) -> None:
+        """
+        Raises:
+            BadSetting: traces are to be sent by other means than ours.
+        """
+        if self.traces_url is None:
+            return
+        if self.traces_exporter not in ("", "otlp"):
+            raise BadSetting(
+                f"OTEL_TRACES_EXPORTER: {self.traces_exporter} is not there. Set it to otlp, to "
+                "none for no traces, or unset it."
+            )
+        name, protocol = "OTEL_EXPORTER_OTLP_PROTOCOL", self.otlp_protocol
+        if self.otlp_traces_protocol:
+            name, protocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", self.otlp_traces_protocol
+        if protocol not in ("", "http/protobuf"):
+            raise BadSetting(
+                f"{name}: traces are not sent by {protocol}. Set it to http/protobuf or unset it, "
+                "and let the endpoint name the collector's port for HTTP, which is mostly 4318."
+            )
 
 
 class WebhookSettings(CommonSettings):
@@ -261,13 +314,21 @@ def load_settings(settings_class: type[SettingsT], **overrides: object) -> Setti
     try:
         return settings_class(_secrets_dir=secrets, **given)  # type: ignore[arg-type]
     except SettingsError as error:
-        raise BadSetting(f"{SECRETS}: a file there cannot be read: {error.__cause__}.") from error
+        raise BadSetting(
+            f"{SECRETS}: a file there cannot be read, so let the user of this process read it, and "
+            f"let it be text: {error.__cause__}"
+        ) from error
     except ValidationError as error:
         faults = [
             f"{environment_name(settings_class, str(fault['loc'][0]))}: {_said(fault['msg'])}"
             for fault in error.errors(include_url=False, include_input=False)
         ]
         raise BadSetting("; ".join(faults)) from error
+
+
+def secret_names() -> list[str]:
+    """What stands in a file among the secrets, as the environment would spell it."""
+    return [file.name.upper() for file in SECRETS.iterdir()] if SECRETS.is_dir() else []
 
 
 def _said(message: str) -> str:

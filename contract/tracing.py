@@ -20,19 +20,21 @@ def open_spans(settings: CommonSettings, service: str) -> "Spans | None":
         service: the name of the process in traces, unless the environment has another.
 
     Raises:
-        BadSetting: the SDK is not installed, or finds a fault in its own variables.
+        BadSetting: the SDK is not installed, or finds a fault in its own variables, or is to send
+            what it does not.
     """
     if settings.traces_url is None:
         return None
+    settings.require_known_export()
     try:
         from contract.spans import Spans
+
+        return Spans(service, settings.traces_url)
     except ModuleNotFoundError as error:
         raise BadSetting(
             "OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry's SDK; install the extra otel "
             "(pip install '.[otel]'), or unset it."
         ) from error
-    try:
-        return Spans(service, settings.traces_url)
     except ValueError as error:
         raise BadSetting(f"One of the variables OTEL_…: {error}") from error
 

@@ -53,6 +53,7 @@ class CourierWorker(BaseWorker):
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="webhook")
         self._running: set[Future[None]] = set()
         self._ticked_at = self._swept_at = float("-inf")
+        self._is_away = False  # Redis, at the last attempt
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Works until a signal. Takes RQ's arguments and uses none of them."""
@@ -63,8 +64,11 @@ class CourierWorker(BaseWorker):
             try:
                 self._tick()
                 self._take()
+                self._is_away = False
             except redis.RedisError as error:
-                logger.warning("the queue of webhooks cannot be reached: %s", error)
+                if not self._is_away:
+                    logger.warning("the queue of webhooks cannot be reached: %s", error)
+                self._is_away = True
                 time.sleep(PAUSE_S)
             except Exception:  # one bad record must not hold up the others
                 logger.exception("a webhook cannot be read")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from contract.errors import DarkroomError
+from contract.errors import BadSetting, DarkroomError
 from contract.logs import LogSettings, write_log
 from contract.settings import load_settings
 from darkroom.client.errors import ClientError
@@ -29,15 +29,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; whatever goes wrong is one sentence and an exit code."""
     options = _parser().parse_args(arguments)
     try:
-        write_log(load_settings(LogSettings))
+        write_log(_log_settings(options))
         options.command(options)
+        sys.stdout.flush()
     except (DarkroomError, ClientError) as error:
         sys.exit(_complain(str(error), exit_code(error)))
     except ModuleNotFoundError as error:
         missing = f"This needs {error.name}, which is not installed; the README names the extras."
         sys.exit(_complain(missing, ExitCode.MISTAKE))
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the end writes there too
+        sys.exit(ExitCode.UNREAD)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _log_settings(options: argparse.Namespace) -> LogSettings:
+    try:
+        return load_settings(LogSettings)
+    except BadSetting:
+        if options.command is not _doctor:
+            raise
+        return LogSettings.model_construct()  # the defaults: it says itself what is wrong
 
 
 def _complain(sentence: str, code: ExitCode) -> ExitCode:

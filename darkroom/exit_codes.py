@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     FAILED = 1  # the job, the service, or something that `darkroom doctor` looked at
     MISTAKE = 2  # in what was asked; the same again ends the same
     LATER = 3  # the service cannot be reached, or cannot do it now
+    UNREAD = 141  # nobody reads on, as shells have it
     INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 

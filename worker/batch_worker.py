@@ -113,6 +113,7 @@ class BatchWorker(BaseWorker):
         self._stopped_at = 0.0
         self._newer = NewerJobs(queue, self.contract_version)
         self._popped_in_vain = False
+        self._is_refused = False  # by Redis, at the last look for a job
         store = open_store(settings, connection)
         self._publisher = Publisher(
             connection,
@@ -211,13 +212,16 @@ class BatchWorker(BaseWorker):
             popped = self.connection.blmove(
                 queue.key, queue.intermediate_queue_key, wait_s, "LEFT", "RIGHT"
             )
+            self._is_refused = False
             if popped is None:
                 return None
             claim = claims.claim(queue, popped, self.name, self.contract_version)
             self._popped_in_vain = claim is None
             return claim
         except redis.RedisError as error:
-            logger.warning("the queue cannot be asked for jobs: %s", error)
+            if not self._is_refused:
+                logger.warning("the queue cannot be asked for jobs: %s", error)
+            self._is_refused = True
             self._stopping.wait(PAUSE_S)
             return None
 

@@ -58,6 +58,7 @@ class Checkpointer:
         self._next_at = 0.0
         self._taken_at = 0.0
         self._taken_s = 0.0  # by the last copy
+        self._is_refused = False
         self._known: set[str] = set()
         """The jobs that have had a checkpoint."""
         self._bytes: dict[str, int] = {}
@@ -116,8 +117,11 @@ class Checkpointer:
                 if job_id in here and job_id not in states
             }
             write_checkpoints(self._connection, self._packed(states))
+            self._is_refused = False
         except redis.RedisError as error:
-            logger.warning("no checkpoint: %s", error)
+            if not self._is_refused:  # twice a second otherwise, for as long as Redis is full
+                logger.warning("no checkpoints until Redis takes them: %s", error)
+            self._is_refused = True
         except Exception:
             logger.exception("no checkpoint")
 

@@ -11,7 +11,7 @@ from contract.tracing import open_spans
 from worker.announcement import model_card, worker_card
 from worker.batch_worker import BatchWorker
 from worker.job_ends import JobEnds
-from worker.metrics import WorkerMetrics
+from worker.metrics import WorkerMetrics, require_address
 from worker.settings import WorkerSettings
 from worker.start import start_engine
 from worker.tables import TableCache
@@ -33,7 +33,9 @@ def run_worker(settings: WorkerSettings) -> None:
     spans = open_spans(settings, "darkroom-worker")
     connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
     require_redis(connection, START_PATIENCE_S)
-    open_store(settings, connection).close()  # what is wrong is said before the model is loaded
+    # What is wrong is said before the model is loaded.
+    open_store(settings, connection).close()
+    require_address(settings.metrics_host, settings.metrics_port)
     engine = start_engine(settings)
     tables = TableCache(engine.model.scheduler_config)
     _prepare_default(tables)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer
@@ -214,13 +217,31 @@ class WorkerMetrics:
         """Serves /metrics from a thread of its own and returns the server with its real port.
 
         Raises:
-            BadSetting: the port is taken.
+            BadSetting: it cannot listen there.
         """
-        try:
+        with _listening_on(host, port):
             server, _ = start_http_server(port, addr=host, registry=self.registry)
-        except OSError as error:
-            raise BadSetting(
-                f"DARKROOM_METRICS_HOST and DARKROOM_METRICS_PORT: {host}:{port} cannot be "
-                f"listened on: {error.strerror}."
-            ) from error
         return server, server.server_port
+
+
+def require_address(host: str, port: int) -> None:
+    """That /metrics can listen there, before a model is loaded, which may take minutes.
+
+    Raises:
+        BadSetting: the port is taken or forbidden, or the host is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with _listening_on(host, port), socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+@contextmanager
+def _listening_on(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadSetting(
+            f"DARKROOM_METRICS_HOST and DARKROOM_METRICS_PORT: {host}:{port} cannot be listened "
+            f"on: {error.strerror}."
+        ) from error

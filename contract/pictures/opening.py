@@ -1,11 +1,12 @@
 """From a setting to a picture store."""
 
+import os
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis import Redis
 
-from contract.connections import connect
+from contract.connections import connect, knock
 from contract.errors import BadSetting
 from contract.pictures.folder_store import FolderStore
 from contract.pictures.redis_store import OtherRedisStore, RedisStore
@@ -30,14 +31,24 @@ def open_store(settings: CommonSettings, connection: Redis) -> PictureStore:
         return _folder(Path(unquote(parts.path)), settings.result_ttl_s)
     if parts.scheme == "s3":
         return _bucket(parts)
-    return OtherRedisStore(connect(url, timeout_s=TIMEOUT_S), settings.result_ttl_s)
+    other = connect(url, timeout_s=TIMEOUT_S)
+    knock(other, SETTING)  # one that is away may come back
+    return OtherRedisStore(other, settings.result_ttl_s)
 
 
 def _folder(root: Path, ttl_s: int) -> PictureStore:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadSetting(f"{SETTING}: no folder {root} can be made: {error.strerror}.") from error
+        raise BadSetting(
+            f"{SETTING}: no folder {root} can be made, so name one that this process may write to: "
+            f"{error.strerror}"
+        ) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise BadSetting(
+            f"{SETTING}: the user of this process may not write to {root}; let it, or name another "
+            "folder."
+        )
     return FolderStore(root, ttl_s)
 
 

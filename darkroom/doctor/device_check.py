@@ -22,8 +22,12 @@ WITHOUT_GPU = (
 )
 
 
-def missing_libraries() -> list[str]:
-    """What a worker needs and is not installed here."""
+def can_compute() -> bool:
+    """Whether what a worker needs is installed here."""
+    return not _missing()
+
+
+def _missing() -> list[str]:
     return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
 
 
@@ -32,8 +36,7 @@ def check_device(settings: WorkerSettings, is_needed: bool) -> Iterator[Finding]
     Args:
         is_needed: whether it is a fault where torch is not installed.
     """
-    missing = missing_libraries()
-    if missing:
+    if missing := _missing():
         said = f"{', '.join(missing)}: not installed here, so no worker can run here."
         remedy = "Install darkroom with its extra `worker`."
         yield fail(said, remedy) if is_needed else ok(said)

@@ -1,5 +1,6 @@
 """`darkroom doctor`: everything that can be looked at from here, one thing after the other."""
 
+import sys
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -12,14 +13,14 @@ from contract.errors import BadSetting
 from contract.settings import CommonSettings, load_settings
 from darkroom.doctor import report
 from darkroom.doctor.checkpoint_check import check_checkpoint
-from darkroom.doctor.device_check import check_device, missing_libraries
+from darkroom.doctor.device_check import can_compute, check_device
 from darkroom.doctor.disk_check import check_disk
 from darkroom.doctor.finding import Finding, Level, fail
 from darkroom.doctor.fleet_check import check_api, check_fleet
 from darkroom.doctor.limits_check import check_limits
 from darkroom.doctor.parts import Part
 from darkroom.doctor.reach_check import check_reach
-from darkroom.doctor.redis_check import check_redis, refusal
+from darkroom.doctor.redis_check import REFUSALS, check_redis, refusal
 from darkroom.doctor.report import Chapter
 from darkroom.doctor.settings_check import check_settings, shown
 from darkroom.doctor.store_check import check_store
@@ -30,7 +31,13 @@ from worker.settings import WorkerSettings
 TIMEOUT_S = 2.0
 ANY_REDIS = "redis://127.0.0.1"  # for what asks none, where REDIS_URL is wrong
 AWAY = "Start Redis, or let REDIS_URL name where it is."
+AWAY_BY_TLS = (
+    "Start Redis, or let REDIS_URL name where it is, and a port of it that speaks TLS "
+    "(`tls-port`); redis:// asks without TLS."
+)
 PASSWORD = "Put it into REDIS_URL, as in redis://default:PASSWORD@HOST:6379/0."
+NOT_LET_IN = (AWAY, AWAY_BY_TLS, PASSWORD, REFUSALS["DB index"][1])
+"""The remedies where nothing can be asked of Redis."""
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
@@ -42,6 +49,7 @@ def run_doctor(part: Part, *, as_json: bool, with_details: bool) -> ExitCode:
         report.write_json(chapters)
     else:
         report.write_text(chapters, with_details)
+    sys.stdout.flush()
     return ExitCode.FAILED if report.worst(chapters) is Level.FAIL else ExitCode.DONE
 
 
@@ -55,9 +63,9 @@ def _examined(part: Part) -> Iterator[Chapter]:
     worker = _settings(WorkerSettings) or _settings(WorkerSettings, redis_url=ANY_REDIS)
     if part.has(Part.WORKER) and worker is not None:
         is_needed = part is Part.WORKER
-        if is_needed or not missing_libraries():
+        if is_needed or can_compute():
             yield "checkpoint", list(check_checkpoint(worker.checkpoint))
-        yield "device", list(check_device(worker, is_needed=is_needed))
+        yield "device", list(check_device(worker, is_needed))
     api = _settings(AppSettings) or _settings(AppSettings, redis_url=ANY_REDIS)
     asked = _settings(ClientSettings) or _settings(ClientSettings, redis_url=ANY_REDIS)
     if part.has(Part.API) and api is not None and asked is not None:
@@ -69,7 +77,7 @@ def _kept(part: Part, settings: CommonSettings, connection: Redis) -> Iterator[C
     """Redis, and what can only be asked of it."""
     found = list(_redis(settings, connection))
     yield "redis", found
-    if found[-1].remedy in (AWAY, PASSWORD):
+    if found[-1].remedy in NOT_LET_IN:
         yield "disk", list(check_disk(settings, None))
         return
     if part is not Part.WEBHOOKS:
@@ -86,7 +94,8 @@ def _redis(settings: CommonSettings, connection: Redis) -> Iterator[Finding]:
     except redis.AuthenticationError as error:
         yield fail(f"REDIS_URL: Redis wants another password: {_said(error)}.", PASSWORD)
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        yield fail(f"REDIS_URL: no Redis answers at {where}: {_said(error)}.", AWAY)
+        remedy = AWAY_BY_TLS if settings.redis_url.startswith("rediss://") else AWAY
+        yield fail(f"REDIS_URL: no Redis answers at {where}: {_said(error)}.", remedy)
     except redis.RedisError as error:
         yield refusal(error)
 

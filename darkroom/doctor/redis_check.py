@@ -39,6 +39,10 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
         "The user in REDIS_URL may not do what darkroom does.",
         "Let it run all commands on all keys and channels: `ACL SETUSER NAME ~* &* +@all`.",
     ),
+    "DB index": (
+        "REDIS_URL ends in the number of a database that Redis does not have.",
+        "Let it end in /0, or raise `databases` in the configuration of Redis.",
+    ),
     "NOREPLICAS": (
         "Redis refuses writes while too few replicas take part.",
         "Bring its replicas back, or lower its min-replicas-to-write.",

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 from app.settings import AppSettings
 from contract.errors import BadSetting
-from contract.settings import PREFIX, environment_name, load_settings
+from contract.settings import PREFIX, CommonSettings, environment_name, load_settings, secret_names
 from courier.settings import CourierSettings
 from darkroom.doctor.finding import Finding, detail, fail, ok, warn
 from darkroom.doctor.parts import READ, Part, names_of
@@ -19,20 +19,27 @@ HIDDEN = "****"
 PASSWORD = re.compile(r"(?<=://)\S*@|(?<=password=)[^&\s]*")
 SECRETS = ("DARKROOM_WEBHOOK_SECRET", "DARKROOM_KEY")
 README = "see the table of settings in README.md"
+REPLACE = f"Set it to what it takes, or unset it: {README}."
 
 
 def check_settings(part: Part) -> Iterator[Finding]:
     read = [(name, *_read(name, *whose)) for name, whose in names_of(part).items()]
+    wrong = dict(_wrong(READ[part]))
     for name, text, origin in read:
-        if origin:
-            yield ok(f"{name} is {shown(name, text)}, by {origin}.")
+        said = f"{name} is {shown(name, text) if text else 'empty'}, by {origin}."
+        if name in wrong:
+            yield fail(f"{wrong.pop(name)}; it is {shown(name, text)}, by {origin}.", REPLACE)
+        elif origin:
+            yield ok(said) if text else detail(said)
+    for fault in wrong.values():
+        yield fail(f"{fault}.", REPLACE)
     yield ok(f"{sum(not origin for _, _, origin in read)} more settings have their defaults.")
     for name, text, origin in read:
         if not origin:
             yield detail(f"{name} is {shown(name, text)}, by default.")
-    yield from _wrong(READ[part])
     yield from _unknown()
     yield from _extras()
+    yield from _other_traces()
     if part.has(Part.API):
         yield from _open_to_all()
     if part is Part.WEBHOOKS:
@@ -66,20 +73,19 @@ def shown(name: str, text: str) -> str:
     return hide or "not set"
 
 
-def _wrong(classes: Sequence[type[BaseSettings]]) -> Iterator[Finding]:
-    faults: dict[str, None] = {}
+def _wrong(classes: Sequence[type[BaseSettings]]) -> Iterator[tuple[str, str]]:
+    """Names, and what is wrong with them."""
     for settings_class in classes:
         try:
             load_settings(settings_class)
         except BadSetting as error:
-            faults |= dict.fromkeys(str(error).split("; "))
-    for fault in faults:
-        yield fail(f"{fault}.", f"Set it to what it takes, or unset it: {README}.")
+            for fault in str(error).split("; "):
+                yield fault.partition(":")[0], fault
 
 
 def _unknown() -> Iterator[Finding]:
     known = names_of(Part.ALL)
-    for name in sorted(os.environ):
+    for name in sorted({*os.environ, *secret_names()}):
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"Is {near[0]} meant? Else unset it" if near else "Unset it"
@@ -109,6 +115,18 @@ def _wanted(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         if environment.get(name):
             yield name, "opentelemetry.sdk", "otel"
+
+
+def _other_traces() -> Iterator[Finding]:
+    try:
+        settings = load_settings(CommonSettings)
+    except BadSetting:
+        return
+    try:
+        settings.require_known_export()
+    except BadSetting as error:
+        said, _, remedy = str(error).partition(". ")
+        yield fail(f"{said}.", remedy)
 
 
 def _unsigned() -> Iterator[Finding]:

@@ -23,7 +23,9 @@ def check_store(settings: CommonSettings, connection: Redis) -> Iterator[Finding
     try:
         store = open_store(settings, connection)
     except BadSetting as error:
-        yield fail(str(error), f"Set {SETTING} to a store that is there, or unset it.")
+        yield fail(
+            f"{str(error).rstrip('.')}.", f"Set {SETTING} to a store that is there, or unset it."
+        )
         return
     try:
         content = b"darkroom doctor " + secrets.token_bytes(16)

@@ -42,9 +42,11 @@ def test_a_traceback_is_part_of_its_line() -> None:
 
 
 def test_nothing_that_a_line_tells_of_begins_another_one() -> None:
-    line = HumanLines().format(record("GET %s", "/\r\n2026-01-01 00:00:00 INFO forged\x1b[2J"))
+    line = HumanLines().format(
+        record("GET %s", "/\r\n2026-01-01 00:00:00 INFO forged\x1b[2J\x9b2J\x85\u2028\u2029")
+    )
     assert line.splitlines() == [line]
-    assert "\x1b" not in line
+    assert not {"\x1b", "\x9b"} & set(line)
 
 
 def test_a_wrong_format_or_level_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,13 +61,27 @@ def test_what_python_itself_would_write_is_json_as_well() -> None:
         "import threading, warnings; from contract.logs import LogSettings, write_log; "
         "write_log(LogSettings(log_format='json')); warnings.warn('old'); "
         "thread = threading.Thread(target=lambda: 1 / 0, name='a'); thread.start(); "
-        "thread.join(); raise KeyError('b')"
+        "thread.join(); end = type('End', (), {'__del__': lambda self: 1 / 0}); end(); "
+        "raise KeyError('b')"
     )
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    warned, thread, process = (json.loads(line) for line in run.stderr.splitlines())
+    warned, thread, ignored, process = (json.loads(line) for line in run.stderr.splitlines())
     assert "UserWarning: old" in warned["message"]
     assert thread["message"] == "the thread a has ended"
     assert thread["traceback"].endswith("ZeroDivisionError: division by zero")
+    assert ignored["traceback"].endswith("ZeroDivisionError: division by zero")
     assert process["traceback"].endswith("KeyError: 'b'")
+
+
+def test_no_prompt_is_in_the_log_of_a_picture_that_is_encoded_at_the_level_debug() -> None:
+    """Pillow tells of each tag that it writes."""
+    code = (
+        "from PIL import Image; from contract.logs import LogSettings, write_log; "
+        "write_log(LogSettings(log_level='debug')); exif = Image.Exif(); exif[0x010E] = 'a wish'; "
+        "Image.new('RGB', (8, 8)).save('/dev/null', format='jpeg', exif=exif)"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "wish" not in run.stderr

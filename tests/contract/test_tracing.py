@@ -37,6 +37,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ({ENDPOINT: "http://a:4318/"}, "http://a:4318/v1/traces"),
         ({ENDPOINT: "http://a:4318", TRACES_ENDPOINT: "http://b/in"}, "http://b/in"),
         ({ENDPOINT: "http://a:4318", "OTEL_SDK_DISABLED": "True"}, None),
+        ({ENDPOINT: "http://a:4318", "OTEL_TRACES_EXPORTER": "none"}, None),
     ],
 )
 def test_traces_go_where_opentelemetrys_own_variables_say(
@@ -47,8 +48,9 @@ def test_traces_go_where_opentelemetrys_own_variables_say(
     assert CommonSettings().traces_url == url
 
 
-def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENDPOINT, "collector:4317")
+@pytest.mark.parametrize("url", ["collector:4317", "http://collector:99999", "http://"])
+def test_an_endpoint_that_is_none_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENDPOINT, url)
     with pytest.raises(BadSetting, match=rf"^{ENDPOINT}: must be http://… or https://…$"):
         load_settings(CommonSettings)
 
@@ -83,6 +85,35 @@ def test_a_fault_in_the_sdks_own_variables_is_one_sentence(monkeypatch: pytest.M
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     with pytest.raises(BadSetting, match="OTEL_"):
         open_spans(CommonSettings(otlp_endpoint="http://127.0.0.1:4318"), "test")
+
+
+def test_one_that_the_sdk_reads_as_it_is_loaded_too() -> None:
+    code = "import sys; sys.argv = ['darkroom', 'api', '--port', '0']; "
+    run = python(
+        code + "from darkroom.cli import main; main()",
+        **{ENDPOINT: "http://127.0.0.1:4318", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1"},
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("darkroom: One of the variables OTEL_…: OTEL_SPAN_ATTRIBUTE_COUNT")
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "not sent by grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "not sent by http/json"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "zipkin is not there"),
+    ],
+)
+def test_what_would_be_sent_by_other_means_is_refused_where_there_are_traces(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert open_spans(CommonSettings(), "test") is None
+    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:4318")
+    with pytest.raises(BadSetting, match=rf"^{name}: .*{said}"):
+        open_spans(CommonSettings(), "test")
 
 
 def test_a_span_is_a_part_of_the_trace_that_it_is_given() -> None:

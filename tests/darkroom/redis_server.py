@@ -32,7 +32,7 @@ def redis_server(*options: str, folder: Path | None = None) -> Iterator[str]:
 def _answers(connection: redis.Redis) -> bool:
     try:
         connection.ping()
-    except redis.AuthenticationError:
+    except (redis.AuthenticationError, redis.ResponseError):
         return True
     except redis.ConnectionError:
         return False

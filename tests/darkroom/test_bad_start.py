@@ -16,6 +16,7 @@ from tests.courier.samples import SECRETS
 from tests.darkroom.redis_server import redis_server
 from tests.service import ROOT, STARTER
 
+WITHOUT_PING = ("--user", "default", "on", "nopass", "~*", "&*", "+@all", "-ping")
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -121,6 +122,15 @@ def test_a_picture_store_that_cannot_be_is_said_before_the_model_is_loaded(
         assert "DARKROOM_PICTURES: no folder" in sentence(capsys, command)
 
 
+def test_a_picture_store_that_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DARKROOM_PICTURES", f"file://{tmp_path}")
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(tmp_path))
+    for command in ("api", "worker"):
+        assert "DARKROOM_PICTURES: the user of this process may not" in sentence(capsys, command)
+
+
 def test_a_checkpoint_that_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +150,17 @@ def test_a_port_that_is_taken(
         assert "DARKROOM_PORT" in sentence(capsys, command)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "8.8.8.8", "no.such.host"])
+def test_an_address_for_metrics_that_cannot_be_is_said_before_the_model_is_loaded(
+    host: str, taken: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DARKROOM_METRICS_HOST", host)
+    monkeypatch.setenv("DARKROOM_METRICS_PORT", str(taken))
+    monkeypatch.setenv("DARKROOM_CHECKPOINT", "/nowhere")
+    said = f"DARKROOM_METRICS_HOST and DARKROOM_METRICS_PORT: {host}:{taken} cannot be listened on"
+    assert said in sentence(capsys, "worker")
+
+
 def test_a_password_that_redis_does_not_take(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +173,42 @@ def test_a_password_that_redis_does_not_take(
                 found = sentence(capsys, command)
                 assert "REDIS_URL: Redis wants another password" in found
                 assert "wrong@" not in found
+
+
+@pytest.mark.parametrize(
+    ("options", "database", "said"),
+    [
+        ((), "77", "DB index is out of range"),
+        (WITHOUT_PING, "0", "no permissions"),
+    ],
+)
+def test_a_redis_that_answers_and_refuses(
+    options: tuple[str, ...],
+    database: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It will answer the same tomorrow, so nobody waits for it either."""
+    monkeypatch.setenv("DARKROOM_WEBHOOK_SECRET", SECRETS[0])
+    with redis_server(*options) as url:
+        monkeypatch.setenv("REDIS_URL", url.removesuffix("0") + database)
+        for command in ("api", "worker", "webhooks", "run"):
+            found = sentence(capsys, command)
+            assert "REDIS_URL: Redis refuses it; name a database that it has" in found
+            assert said in found
+
+
+def test_a_redis_for_pictures_that_wants_another_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DARKROOM_CHECKPOINT", "/nowhere")
+    with redis_server("--requirepass", "right") as url:
+        monkeypatch.setenv("DARKROOM_PICTURES", url.replace("://", "://:wrong@"))
+        for command in ("api", "worker"):
+            found = sentence(capsys, command)
+            assert "DARKROOM_PICTURES: Redis wants another password" in found
+            assert "wrong@" not in found
 
 
 def test_a_redis_that_does_not_answer(

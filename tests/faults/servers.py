@@ -36,6 +36,10 @@ class RedisServer:
     def stop(self) -> None:
         self._server.stop()
 
+    def start(self) -> None:
+        """Again, where it was stopped."""
+        self._server.start()
+
 
 class ApiServer:
     def __init__(self, environment: Mapping[str, str]):

@@ -10,6 +10,7 @@ from rq import Queue
 from rq.job import Job
 
 from contract.checkpoints import checkpoint_key, steps_done
+from contract.connections import connect
 from contract.job import JobState
 from contract.request import JobRequest
 from tests.reference import Wish, develop
@@ -17,7 +18,7 @@ from tests.waiting import job_in, until
 from tests.worker.conftest import Ask, running
 from tests.worker.test_batch_worker import assert_same_picture, pixels
 from worker.batch_worker import BatchWorker
-from worker.checkpoints import _State
+from worker.checkpoints import Checkpointer, _State
 from worker.development import Development
 from worker.engine.engine import Engine
 from worker.engine.picture import StepReport
@@ -193,3 +194,13 @@ def test_jobs_that_have_left_take_no_room_from_new_ones(worker: BatchWorker) -> 
     assert written("second", "first") == {"first": 8}
     assert written("third") == {"third": 8}
     assert written("third") == {"third": 8}
+
+
+def test_a_redis_that_takes_no_checkpoints_is_one_line(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect("redis://127.0.0.1:1/0", timeout_s=1.0) as nowhere:
+        checkpointer = Checkpointer(nowhere, engine, interval_s=0.1, most_bytes=1)
+        for _ in range(3):
+            checkpointer._write({"a": _State("b", b"", 1)}, {"a"})
+    assert caplog.text.count("no checkpoints until Redis takes them") == 1

@@ -121,6 +121,16 @@ def test_one_that_is_not_there(doctor: Doctor, wrong: str) -> None:
     assert report.of("checkpoint")  # all else is looked at
 
 
+def test_one_that_speaks_no_tls_or_has_no_such_database(doctor: Doctor, redis_url: str) -> None:
+    report = doctor(REDIS_URL=redis_url.replace("redis://", "rediss://"))
+    (remedy,) = [remedy for level, _, remedy in report.of("redis") if level == "fail"]
+    assert "redis:// asks without TLS" in str(remedy)
+    address, _, _ = redis_url.rpartition("/")
+    report = doctor(REDIS_URL=f"{address}/9999")
+    assert report.says("redis", "fail", "a database that Redis does not have")
+    assert not report.of("pictures")
+
+
 def test_clocks_that_are_apart(
     doctor: Doctor, bad_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

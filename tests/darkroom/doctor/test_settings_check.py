@@ -36,13 +36,15 @@ def test_secrets_are_not_shown(doctor: Doctor) -> None:
         ("DARKROOM_PORT", "x", "DARKROOM_PORT: must be a valid integer"),
         ("DARKROOM_WEBHOOK_SECRET", "abc", "DARKROOM_WEBHOOK_SECRET: must be whsec_"),
         ("REDIS_URL", "redis://127.0.0.1:port/0", "REDIS_URL: must be as in"),
+        ("DARKROOM_LOG_FORMAT", "xml", "DARKROOM_LOG_FORMAT: must be 'human' or 'json'"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER: zipkin is not there."),
         ("DARKROOM_HOST", "0.0.0.0", "DARKROOM_KEYS: the API would listen on 0.0.0.0"),
     ],
 )
 def test_a_wrong_setting_is_named_once_and_the_rest_looked_at(
     doctor: Doctor, name: str, value: str, said: str
 ) -> None:
-    report = doctor(**{name: value})
+    report = doctor(**{name: value}, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
     assert report.says("settings", "fail", said)
     assert sum(said in what for _, what, _ in report.of("settings")) == 1
     assert report.of("checkpoint")
@@ -57,6 +59,30 @@ def test_a_name_that_is_no_setting_is_a_typing_error(doctor: Doctor) -> None:
     ]
     assert any("ZZZZZZ" in what for what in found)
     assert not report.says("settings", "fail", "")
+
+
+def test_what_stands_among_the_secrets(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.settings.SECRETS", tmp_path)
+    (tmp_path / "darkroom_webhook_secret").write_text(SECRETS[0])
+    (tmp_path / "darkroom_webhook_secert").touch()
+    (tmp_path / "redis.conf").touch()
+    report = doctor("--part", "webhooks")
+    assert report.says("settings", "ok", "DARKROOM_WEBHOOK_SECRET is ****, by a file among")
+    assert report.says("settings", "warn", "DARKROOM_WEBHOOK_SECERT is no setting")
+    assert sum(level == "warn" for level, _, _ in report.of("settings")) == 1
+    (tmp_path / "darkroom_webhook_secret").write_bytes(b"\xff")
+    report = doctor("--part", "webhooks")
+    assert report.says("settings", "fail", "a file there cannot be read, so let the user")
+
+
+def test_a_wrong_setting_is_shown_as_that(doctor: Doctor) -> None:
+    report = doctor("--part", "api", DARKROOM_PORT="x", DARKROOM_REVISION="")
+    found = [each for each in report.of("settings") if "DARKROOM_PORT" in each[1]]
+    ((level, what, _),) = found
+    assert (level, what.endswith("; it is x, by the environment.")) == ("fail", True)
+    assert report.says("settings", "ok", "DARKROOM_REVISION is empty, by the environment.")
 
 
 def test_an_api_that_is_open_to_all(doctor: Doctor) -> None:
