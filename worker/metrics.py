@@ -194,7 +194,7 @@ class WorkerMetrics:
         self._errors.labels(code).inc()
         self._ended("failed", key, development)
 
-    def cancelled(self, key: str, development: Development) -> None:
+    def cancelled(self, key: str, development: Development | None) -> None:
         self._ended("cancelled", key, development)
 
     def lost(self, key: str, development: Development | None) -> None:
