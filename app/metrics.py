@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.queue_collector import QueueCollector
 from contract.build import build_labels
-from contract.errors import NoModel
+from contract.errors import DarkroomError, GenerationError, JobError, RequestError, ServiceError
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+REACH_A_CALLER = (RequestError, JobError, ServiceError, GenerationError)
 UNKNOWN_ROUTE = "unknown"
 RECEIVED = "darkroom.received"
 """Where a request's scope says when it came, in seconds since the epoch."""
@@ -45,8 +46,10 @@ class AppMetrics:
         self._errors = Counter(
             "darkroom_http_errors", "Problem documents sent.", ["code"], registry=registry
         )
-        # From 0, as Prometheus sees no increase in a first refusal otherwise: it may call a worker.
-        self._errors.labels(NoModel.code)
+        for kind in REACH_A_CALLER:  # from 0, or Prometheus sees no increase in the first ones
+            for error in kind.leaves():
+                self._errors.labels(error.code)
+        self._errors.labels(DarkroomError.code)
         self._accepted = Counter(
             "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
         )
@@ -96,7 +99,11 @@ class RequestMetrics:
         scope[RECEIVED] = time.time()
         began = time.perf_counter()
 
+        is_begun = False
+
         def count(status: int) -> None:
+            nonlocal is_begun
+            is_begun = True
             method = scope["method"] if scope["method"] in self.METHODS else "other"
             route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
             self._metrics.answered(route, method, status, time.perf_counter() - began)
@@ -109,5 +116,6 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, watch)
         except Exception:
-            count(HTTPStatus.INTERNAL_SERVER_ERROR)  # answered further out, by Starlette itself
+            if not is_begun:  # it is answered further out, by Starlette itself
+                count(HTTPStatus.INTERNAL_SERVER_ERROR)
             raise

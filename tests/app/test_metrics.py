@@ -10,8 +10,10 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.registry import ScheduledJobRegistry
+from starlette.types import Receive, Scope, Send
 
-from app.metrics import AppMetrics
+from app.metrics import AppMetrics, RequestMetrics
+from app.problems import STATUS
 from app.settings import AppSettings
 from contract.identity import new_job_id
 from contract.keys import KeyLimits, add_key
@@ -23,6 +25,8 @@ from tests.app.conftest import develop, serving
 from tests.contract.samples import model_card, worker_card
 
 pytestmark = pytest.mark.anyio
+
+ERRORS = "darkroom_http_errors_total"
 
 
 async def figures(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
@@ -72,7 +76,29 @@ async def test_errors_are_counted_by_code(client: httpx.AsyncClient, model: str)
     await client.get("/jobs/1")
     found = await figures(client)
     for code in ("invalid_request", "unknown_model", "job_not_found"):
-        assert found["darkroom_http_errors_total", code] == 1
+        assert found[ERRORS, code] == 1
+
+
+async def test_each_code_is_counted_from_zero(client: httpx.AsyncClient) -> None:
+    """Prometheus sees no increase in what begins with the first burst of it."""
+    found = await figures(client)
+    counted = {key[1]: value for key, value in found.items() if key[0] == ERRORS}
+    assert counted == dict.fromkeys(STATUS, 0)
+
+
+async def test_an_answer_that_breaks_off_is_counted_once(connection: Redis) -> None:
+    async def break_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise OSError("cut off")
+
+    metrics = AppMetrics(connection)
+    transport = httpx.ASGITransport(RequestMetrics(break_off, metrics))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        with pytest.raises(OSError, match="cut off"):
+            await client.get("/")
+    samples = [each for metric in metrics.registry.collect() for each in metric.samples]
+    statuses = [each.labels["status"] for each in samples if each.name.endswith("requests_total")]
+    assert statuses == ["200"]
 
 
 async def test_queue_and_workers_are_counted_by_model(
@@ -190,4 +216,4 @@ async def test_an_unexpected_fault_is_counted(client: httpx.AsyncClient, connect
     connection.delete("darkroom:models")
     found = await figures(client)
     assert found["darkroom_http_requests_total", "GET", "/models", "500"] == 1
-    assert found["darkroom_http_errors_total", "internal_error"] == 1
+    assert found[ERRORS, "internal_error"] == 1

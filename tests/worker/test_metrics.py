@@ -209,6 +209,12 @@ def test_the_page_of_metrics_is_what_there_is(metrics: WorkerMetrics) -> None:
     assert found == told
 
 
+def test_each_way_to_fail_is_counted_from_zero(metrics: WorkerMetrics) -> None:
+    """Prometheus sees no increase in what begins with the first burst of it."""
+    for code in ("deadline_exceeded", "not_finite", "store_unavailable", "worker_lost"):
+        assert metrics.registry.get_sample_value("darkroom_job_errors_total", {"code": code}) == 0
+
+
 def test_metrics_are_served_on_a_port_of_their_own(metrics: WorkerMetrics) -> None:
     server, port = metrics.serve("127.0.0.1", 0)
     try:
