@@ -21,6 +21,7 @@ from contract.errors import DarkroomError, GenerationError, JobError, RequestErr
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 REACH_A_CALLER = (RequestError, JobError, ServiceError, GenerationError)
+FAULTS = ("500", "503")
 UNKNOWN_ROUTE = "unknown"
 RECEIVED = "darkroom.received"
 """Where a request's scope says when it came, in seconds since the epoch."""
@@ -64,13 +65,19 @@ class AppMetrics:
         ProcessCollector(registry=registry)
         registry.register(QueueCollector(connection))
 
-        self._counted = cache(self._requests.labels)  # prometheus_client looks each one up slowly
+        self._counted = cache(self._begin_counting)  # prometheus_client looks each one up slowly
         self._timed = cache(self._seconds.labels)
         self._accepted_of = cache(self._accepted.labels)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self._counted(route, method, str(status)).inc()
         self._timed(route).observe(seconds)
+
+    def _begin_counting(self, route: str, method: str, status: str) -> Counter:
+        """Faults of a route are counted from 0, before there are any: see the codes."""
+        for fault in FAULTS:
+            self._requests.labels(route, method, fault)
+        return self._requests.labels(route, method, status)
 
     def failed(self, code: str) -> None:
         self._errors.labels(code).inc()
