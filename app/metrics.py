@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.queue_collector import QueueCollector
 from contract.build import build_labels
-from contract.errors import NoModel
+from contract.errors import DarkroomError, GenerationError, JobError, RequestError, ServiceError
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+REACH_A_CALLER = (RequestError, JobError, ServiceError, GenerationError)
+FAULTS = ("500", "503")
 UNKNOWN_ROUTE = "unknown"
 RECEIVED = "darkroom.received"
 """Where a request's scope says when it came, in seconds since the epoch."""
@@ -45,8 +47,10 @@ class AppMetrics:
         self._errors = Counter(
             "darkroom_http_errors", "Problem documents sent.", ["code"], registry=registry
         )
-        # From 0, as Prometheus sees no increase in a first refusal otherwise: it may call a worker.
-        self._errors.labels(NoModel.code)
+        for kind in REACH_A_CALLER:  # from 0, or Prometheus sees no increase in the first ones
+            for error in kind.leaves():
+                self._errors.labels(error.code)
+        self._errors.labels(DarkroomError.code)
         self._accepted = Counter(
             "darkroom_jobs_accepted", "Jobs put into the queue.", ["model"], registry=registry
         )
@@ -61,13 +65,19 @@ class AppMetrics:
         ProcessCollector(registry=registry)
         registry.register(QueueCollector(connection))
 
-        self._counted = cache(self._requests.labels)  # prometheus_client looks each one up slowly
+        self._counted = cache(self._begin_counting)  # prometheus_client looks each one up slowly
         self._timed = cache(self._seconds.labels)
         self._accepted_of = cache(self._accepted.labels)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self._counted(route, method, str(status)).inc()
         self._timed(route).observe(seconds)
+
+    def _begin_counting(self, route: str, method: str, status: str) -> Counter:
+        """Faults of a route are counted from 0, before there are any: see the codes."""
+        for fault in FAULTS:
+            self._requests.labels(route, method, fault)
+        return self._requests.labels(route, method, status)
 
     def failed(self, code: str) -> None:
         self._errors.labels(code).inc()
@@ -96,7 +106,11 @@ class RequestMetrics:
         scope[RECEIVED] = time.time()
         began = time.perf_counter()
 
+        is_begun = False
+
         def count(status: int) -> None:
+            nonlocal is_begun
+            is_begun = True
             method = scope["method"] if scope["method"] in self.METHODS else "other"
             route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
             self._metrics.answered(route, method, status, time.perf_counter() - began)
@@ -109,5 +123,6 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, watch)
         except Exception:
-            count(HTTPStatus.INTERNAL_SERVER_ERROR)  # answered further out, by Starlette itself
+            if not is_begun:  # it is answered further out, by Starlette itself
+                count(HTTPStatus.INTERNAL_SERVER_ERROR)
             raise

@@ -72,6 +72,11 @@ def is_held(claim: Claim, connection: Redis) -> bool:
     )
 
 
+def was_cancelled(claim: Claim, connection: Redis) -> bool:
+    """Whether a job that is no longer this execution's is nobody's, as it was cancelled."""
+    return connection.hget(claim.job.key, "status") == JobStatus.CANCELED.encode()
+
+
 def forget(claim: Claim, pipeline: Pipeline) -> None:
     """Removes an execution from RQ's records and its lease from ours."""
     claim.execution.delete(job=claim.job, pipeline=pipeline)

@@ -86,7 +86,7 @@ class Heartbeat:
     def _beat(self) -> None:
         worker = self._worker
         executions = list(worker.executions.values())
-        self._keep_leases(executions)
+        lost = self._keep_leases(executions)
         pipeline = worker.connection.pipeline(transaction=False)
         self._register(pipeline)
         for execution in executions:
@@ -107,17 +107,18 @@ class Heartbeat:
         statuses = results[len(results) - len(executions) :]
         self.is_suspended = bool(results[len(results) - len(executions) - 1])
         for execution, status in zip(executions, statuses, strict=True):
-            if status == JobStatus.CANCELED.encode():
+            if status == JobStatus.CANCELED.encode():  # which takes its lease away as well
                 self._cancelled(execution)
+            elif execution.id in lost and execution.id in worker.executions:
+                self._lost(execution)
         card = self._model_card.model_copy(update={"seen_at": time.time()})
         announce(worker.connection, self._worker_card(), card)
 
-    def _keep_leases(self, executions: Sequence[Execution]) -> None:
+    def _keep_leases(self, executions: Sequence[Execution]) -> set[str]:
+        """The ids of those executions whose lease is gone."""
         lost = set(leases.renew(self._queue, executions))
         self._beaten_at = time.monotonic()
-        for execution in executions:
-            if execution.id in lost and execution.id in self._worker.executions:
-                self._lost(execution)
+        return lost
 
     def _register(self, pipeline: Pipeline) -> None:
         """The whole record each time, so that one that expired in an outage comes back whole."""

@@ -34,7 +34,7 @@ class JobEnds:
     def failed(self, claim: Claim, development: Development | None, error: DarkroomError) -> None:
         self._tell(claim, development, "failed", error=error)
 
-    def cancelled(self, claim: Claim, development: Development) -> None:
+    def cancelled(self, claim: Claim, development: Development | None) -> None:
         self._tell(claim, development, "cancelled")
 
     def lost(self, claim: Claim, development: Development | None) -> None:

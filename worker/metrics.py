@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 from contract.build import build_labels
-from contract.errors import BadSetting
+from contract.errors import BadSetting, GenerationError, StoreUnavailable
 from contract.timeline import PHASES, Timeline
 from worker.collectors import Caches, DeviceMemory
 from worker.development import Development
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from worker.engine.engine import Engine
     from worker.tables import TableCache
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
-"""Buckets of a phase, from one quick step to a long queue."""
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600)
+"""Buckets of a phase, from one quick step to the longest that a job may wait unless told."""
 
 STEP_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 ROWS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -78,6 +78,9 @@ class WorkerMetrics:
         self._errors = Counter(
             "darkroom_job_errors", "Jobs failed here, by code.", ["code"], registry=registry
         )
+        for branch in (GenerationError, StoreUnavailable):
+            for error in branch.leaves():
+                self._errors.labels(error.code)  # from 0, or no increase is seen in the first ones
         self._recovered = Counter(
             "darkroom_jobs_recovered",
             "Jobs that other workers let down and this one's sweep found.",
@@ -197,7 +200,7 @@ class WorkerMetrics:
         self._errors.labels(code).inc()
         self._ended("failed", key, development)
 
-    def cancelled(self, key: str, development: Development) -> None:
+    def cancelled(self, key: str, development: Development | None) -> None:
         self._ended("cancelled", key, development)
 
     def lost(self, key: str, development: Development | None) -> None:

@@ -23,7 +23,7 @@ from contract.errors import (
 )
 from contract.pictures.store import PictureStore, digest_of
 from contract.progress import JobProgress, write_progress
-from contract.transactions import Claim
+from contract.transactions import Claim, was_cancelled
 from worker.development import Development
 from worker.engine.picture import Developed
 from worker.job_ends import JobEnds
@@ -193,12 +193,27 @@ class Publisher:
     def _could_not_publish(
         self, claim: Claim, error: Exception, development: Development | None
     ) -> None:
-        """The job is left to whoever has it now, or to the sweep that finds it without an owner."""
-        self._metrics.lost(self._key_names.label(claim.owner), development)
-        self._ends.lost(claim, development)
+        """The job was cancelled, or is left to whoever has it now, or to the sweep that finds it
+        without an owner."""
+        key = self._key_names.label(claim.owner)
+        if self._was_cancelled(claim, error):
+            self._metrics.cancelled(key, development)
+            self._ends.cancelled(claim, development)
+        else:
+            self._metrics.lost(key, development)
+            self._ends.lost(claim, development)
         if not isinstance(error, ExecutionLost):
             logger.error("job %s: could not be published", claim.job_id, exc_info=error)
         self._ended(claim)
+
+    def _was_cancelled(self, claim: Claim, error: Exception) -> bool:
+        """False where Redis is away: then nobody knows."""
+        if not isinstance(error, ExecutionLost):
+            return False
+        try:
+            return was_cancelled(claim, self._connection)
+        except redis.RedisError:
+            return False
 
     def _patiently(self, claim: Claim, call: Callable[[], Outcome]) -> Outcome:
         """Repeats a call that is safe to repeat while Redis is away or full, within PATIENCE_S.

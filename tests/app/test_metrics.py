@@ -1,4 +1,5 @@
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -10,8 +11,10 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.registry import ScheduledJobRegistry
+from starlette.types import Receive, Scope, Send
 
-from app.metrics import AppMetrics
+from app.metrics import AppMetrics, RequestMetrics
+from app.problems import STATUS
 from app.settings import AppSettings
 from contract.identity import new_job_id
 from contract.keys import KeyLimits, add_key
@@ -23,6 +26,9 @@ from tests.app.conftest import develop, serving
 from tests.contract.samples import model_card, worker_card
 
 pytestmark = pytest.mark.anyio
+
+ERRORS = "darkroom_http_errors_total"
+REQUESTS = "darkroom_http_requests_total"
 
 
 async def figures(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
@@ -36,6 +42,11 @@ async def figures(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
     }
 
 
+def requests_in(found: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """Those that have come, by method, route and status."""
+    return {key[1:]: value for key, value in found.items() if key[0] == REQUESTS and value}
+
+
 async def test_requests_are_counted_by_route_method_and_status(
     client: httpx.AsyncClient, model: str
 ) -> None:
@@ -46,8 +57,7 @@ async def test_requests_are_counted_by_route_method_and_status(
     await client.get(f"/jobs/{new_job_id()}")
     await client.get(f"/jobs/{new_job_id()}/images/0")
     found = await figures(client)
-    requests = {key[1:]: value for key, value in found.items() if key[0].endswith("requests_total")}
-    assert requests == {
+    assert requests_in(found) == {
         ("POST", "/generate", "202"): 2,
         ("POST", "/generate", "422"): 1,
         ("POST", "/generate", "413"): 1,
@@ -62,8 +72,7 @@ async def test_labels_stay_few_whatever_is_asked(client: httpx.AsyncClient) -> N
         await client.get(f"/no/such/path/{n}")
         await client.request(f"METHOD{n}", "/healthz")
     found = await figures(client)
-    requests = {key[1:]: value for key, value in found.items() if key[0].endswith("requests_total")}
-    assert requests == {("GET", "unknown", "404"): 5, ("other", "/healthz", "405"): 5}
+    assert requests_in(found) == {("GET", "unknown", "404"): 5, ("other", "/healthz", "405"): 5}
 
 
 async def test_errors_are_counted_by_code(client: httpx.AsyncClient, model: str) -> None:
@@ -72,7 +81,29 @@ async def test_errors_are_counted_by_code(client: httpx.AsyncClient, model: str)
     await client.get("/jobs/1")
     found = await figures(client)
     for code in ("invalid_request", "unknown_model", "job_not_found"):
-        assert found["darkroom_http_errors_total", code] == 1
+        assert found[ERRORS, code] == 1
+
+
+async def test_each_code_is_counted_from_zero(client: httpx.AsyncClient) -> None:
+    """Prometheus sees no increase in what begins with the first burst of it."""
+    found = await figures(client)
+    counted = {key[1]: value for key, value in found.items() if key[0] == ERRORS}
+    assert counted == dict.fromkeys(STATUS, 0)
+
+
+async def test_an_answer_that_breaks_off_is_counted_once(connection: Redis) -> None:
+    async def break_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise OSError("cut off")
+
+    metrics = AppMetrics(connection)
+    transport = httpx.ASGITransport(RequestMetrics(break_off, metrics))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        with pytest.raises(OSError, match="cut off"):
+            await client.get("/")
+    samples = [each for metric in metrics.registry.collect() for each in metric.samples]
+    counted = {each.labels["status"]: each.value for each in samples if each.name == REQUESTS}
+    assert counted == {"200": 1, "500": 0, "503": 0}  # faults from 0, as the codes
 
 
 async def test_queue_and_workers_are_counted_by_model(
@@ -189,5 +220,5 @@ async def test_an_unexpected_fault_is_counted(client: httpx.AsyncClient, connect
     await client.get("/models")
     connection.delete("darkroom:models")
     found = await figures(client)
-    assert found["darkroom_http_requests_total", "GET", "/models", "500"] == 1
-    assert found["darkroom_http_errors_total", "internal_error"] == 1
+    assert found[REQUESTS, "GET", "/models", "500"] == 1
+    assert found[ERRORS, "internal_error"] == 1

@@ -1,6 +1,7 @@
 """What the dashboard and the rules ask, asked of a real Prometheus that watches a real service."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -95,6 +96,15 @@ def test_no_query_names_what_nobody_shows(watched: Watched) -> None:
         title: words for title, query in queries() if (words := [*unknown_words(query, known)])
     }
     assert not found
+
+
+def test_models_are_chosen_from_while_no_worker_lives(watched: Watched) -> None:
+    """What waits for one is to be seen then above all."""
+    variables = read_dashboard()["templating"]["list"]
+    (variable,) = (each for each in variables if each["name"] == "model")
+    match = re.fullmatch(r"label_values\((\w+), model\)", variable["query"]["query"])
+    assert match is not None
+    assert {each.labels["job"] for each in watched.prometheus.ask(match[1])} == {"darkroom-api"}
 
 
 def test_every_query_is_answered(watched: Watched) -> None:

@@ -1,6 +1,6 @@
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.request import urlopen
 
 import pytest
@@ -118,6 +118,36 @@ def test_the_device_seconds_of_all_keys_are_the_time_that_it_worked(
     assert wasted + useful == value(worker, "rows_total")
 
 
+def test_a_cancellation_that_was_not_heard_is_one_all_the_same(
+    worker: BatchWorker, ask: Ask, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the lease away, which is what a beat sees first of it."""
+    monkeypatch.setattr(endings, "send_command", lambda *_, **__: None)
+    job_id = ask(steps=LONG)
+    job_in(connection, job_id, JobState.RUNNING)
+    until(lambda: worker.executions)
+    endings.cancel(connection, job_id)
+    until(lambda: total(worker, "jobs_total"))
+    assert value(worker, "jobs_total", outcome="cancelled") == 1
+
+
+def test_a_job_that_is_cancelled_while_it_is_published_is_not_lost(
+    worker: BatchWorker, ask: Ask, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storeroom = worker._publisher._storeroom
+    put = storeroom.put
+
+    def put_late(content: bytes, siblings: Sequence[str] = ()) -> str:
+        endings.cancel(connection, job_id)
+        return put(content, siblings)
+
+    monkeypatch.setattr(storeroom, "put", put_late)
+    job_id = ask()
+    until(lambda: total(worker, "jobs_total"))
+    assert value(worker, "jobs_total", outcome="cancelled") == 1
+    assert value(worker, "row_steps_wasted_total") == 8 * 2
+
+
 def test_what_no_checkpoint_kept_of_a_dead_workers_work_is_wasted(
     make_worker: Callable[[], BatchWorker], ask: Ask, connection: Redis
 ) -> None:
@@ -177,6 +207,12 @@ def test_the_page_of_metrics_is_what_there_is(metrics: WorkerMetrics) -> None:
         ("gauge", frozenset({"kind"})),
     )
     assert found == told
+
+
+def test_each_way_to_fail_is_counted_from_zero(metrics: WorkerMetrics) -> None:
+    """Prometheus sees no increase in what begins with the first burst of it."""
+    for code in ("deadline_exceeded", "not_finite", "store_unavailable", "worker_lost"):
+        assert metrics.registry.get_sample_value("darkroom_job_errors_total", {"code": code}) == 0
 
 
 def test_metrics_are_served_on_a_port_of_their_own(metrics: WorkerMetrics) -> None:
