@@ -282,6 +282,8 @@ class BatchWorker(BaseWorker):
         return self._intake.progress(self._metrics.speed.row_steps_per_s)
 
     def _forget_gone(self) -> None:
+        for claim, development in self._intake.drop_given_up():
+            self._metrics.dropped(self._key_names.label(claim.owner), development)
         while True:
             try:
                 execution, count, tell = self._gone.get_nowait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,6 +65,8 @@ class Development:
         self.usage = Usage()
         """What its pictures had of the device, as far as they have left the engine; the engine's
         thread alone keeps it."""
+        self._counted = Usage()
+        """How much of it metrics have had."""
         self.timeline: Timeline | None = None
         """Of the picture that was stored last; None until then."""
         self.undeveloped = set(self.keys)
@@ -105,6 +108,14 @@ class Development:
         told = self._told * self._evaluations * self.request.images
         kept = sum(start.step for start in self._starts.values())
         return max(0.0, told - kept) * rows_of(self.request.guidance)
+
+    def uncounted(self) -> Usage:
+        """What came to `usage` since the last call: a job may end before its last picture has left
+        the engine."""
+        with self._lock:
+            now = replace(self.usage)
+            before, self._counted = self._counted, now
+        return now.less(before)
 
     @property
     def has_pictures(self) -> bool:

@@ -147,6 +147,11 @@ class Intake:
         is_same = held is not None and held[0].execution.id == execution.id
         return self.forget(str(execution.job_id)) if is_same else None
 
+    def drop_given_up(self) -> list[Held]:
+        """Forgets the jobs that will have no pictures, since one of theirs cannot be stored."""
+        given_up = [id for id, (_, development) in self.jobs.items() if development.is_given_up]
+        return [held for id in given_up if (held := self.forget(id)) is not None]
+
     def spoiled(self, picture: Spoiled) -> Held | None:
         """The job whose picture failed, which fails with it; None where it is gone already."""
         key = picture.key

@@ -192,7 +192,7 @@ class WorkerMetrics:
         for span in timeline.spans:
             self._phases[span.phase].observe(span.seconds)
         self._job.observe(timeline.total_s)
-        self._used.labels(key).inc(development.usage.device_s)
+        self._used.labels(key).inc(development.uncounted().device_s)
         self._wasted.inc(development.forgone)
         self._jobs["succeeded"].inc()
 
@@ -209,9 +209,15 @@ class WorkerMetrics:
     def _ended(self, outcome: str, key: str, development: Development | None) -> None:
         """Without pictures: all that was done for them is wasted."""
         if development is not None:
-            self._used.labels(key).inc(development.usage.device_s)
-            self._wasted.inc(development.forgone + development.usage.row_steps)
+            self._wasted.inc(development.forgone)
+            self.dropped(key, development)
         self._jobs[outcome].inc()
+
+    def dropped(self, key: str, development: Development) -> None:
+        """The rest of its pictures has left the engine, and there will be none of them."""
+        rest = development.uncounted()
+        self._used.labels(key).inc(rest.device_s)
+        self._wasted.inc(rest.row_steps)
 
     def recovered(self) -> None:
         self._recovered.inc()

@@ -125,7 +125,9 @@ class Publisher:
         try:
             if time.perf_counter() > self._storeroom.stop_by:
                 self._could_not_store(claim, development, StoreUnavailable("The worker stops."))
-            elif not development.is_given_up:
+            elif development.is_given_up:
+                self._metrics.dropped(self._key_names.label(claim.owner), development)
+            else:
                 self._store(claim, development, developed)
         finally:
             self._count(-1)
@@ -154,7 +156,8 @@ class Publisher:
         except Exception as error:
             logger.exception("job %s: its picture cannot be published", claim.job_id)
             fault = EngineFault(f"The picture could not be published: {error}")
-            self._fail(claim, fault, development)
+            if development.give_up():  # else another picture of the job was first
+                self._fail(claim, fault, development)
 
     def _hold(self, claim: Claim, digest: str) -> None:
         """So that nobody who deletes an equal picture deletes this one."""

@@ -11,7 +11,7 @@ from rq.job import Job
 
 from contract import endings, identity, queue
 from contract.acceptance import Terms
-from contract.errors import BadSetting
+from contract.errors import BadSetting, StoreUnavailable
 from contract.job import JobState
 from contract.keys import KeyLimits, add_key
 from contract.origin import Origin
@@ -146,6 +146,24 @@ def test_a_job_that_is_cancelled_while_it_is_published_is_not_lost(
     until(lambda: total(worker, "jobs_total"))
     assert value(worker, "jobs_total", outcome="cancelled") == 1
     assert value(worker, "row_steps_wasted_total") == 8 * 2
+
+
+def test_a_job_whose_pictures_cannot_be_stored_leaves_the_engine_and_is_counted_whole(
+    worker: BatchWorker, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(content: bytes, siblings: Sequence[str] = ()) -> str:
+        raise StoreUnavailable("It is away.")
+
+    monkeypatch.setattr(worker._publisher._storeroom, "put", refuse)
+    ask(images=10, steps=60)  # two of which wait for room
+    until(lambda: value(worker, "jobs_total", outcome="failed") and worker.engine.is_idle)
+    until(lambda: not worker._intake.jobs)
+    rows = value(worker, "rows_total")
+    assert rows < 10 * 60 * 2
+    assert value(worker, "row_steps_wasted_total") == rows
+    assert total(worker, "device_busy_seconds_total") == pytest.approx(
+        total(worker, "device_seconds_total"), rel=1e-9
+    )
 
 
 def test_what_no_checkpoint_kept_of_a_dead_workers_work_is_wasted(

@@ -21,3 +21,11 @@ class Usage:
         self.denoise_s += other.denoise_s
         self.decode_s += other.decode_s
         self.row_steps += other.row_steps
+
+    def less(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.text_s - other.text_s,
+            self.denoise_s - other.denoise_s,
+            self.decode_s - other.decode_s,
+            self.row_steps - other.row_steps,
+        )
