@@ -16,11 +16,11 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -34,8 +34,7 @@ from worker.engine.unet_timing import unet_seconds
 from worker.settings import WorkerSettings
 from worker.start import start_engine
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+sys.path.insert(0, str(Path(__file__).parent.parent))  # where tests/ is
 
 CONCURRENT = 8
 ROWS = (1, 2, 4, 8, 16)
@@ -73,27 +72,11 @@ class Round:
         return self.unet[2] / self.unet[16]
 
 
-def diffusers_pipeline(model: Model, sampler: str) -> "StableDiffusionPipeline":
-    """diffusers' own, on the very modules that the engine holds."""
-    # Imported once the libraries are quiet: it remarks on image processors that we do not use.
-    from diffusers import StableDiffusionPipeline
-
-    pipeline = StableDiffusionPipeline(
-        vae=model.vae,
-        text_encoder=model.text_encoder,
-        tokenizer=model.tokenizer,
-        unet=model.unet,
-        scheduler=make_scheduler(sampler, model.scheduler_config),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 class Bench:
     def __init__(self, engine: Engine):
+        # Imported once the libraries are quiet: it remarks on image processors that we do not use.
+        from tests.reference import diffusers_pipeline
+
         self.model: Model = engine.model
         self.engine = Engine(self.model, RowBudget(2 * CONCURRENT, self.model.native_shape))
         self.pipeline = diffusers_pipeline(self.model, "ddim")

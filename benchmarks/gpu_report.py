@@ -23,7 +23,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from engine import Bench, diffusers_pipeline, machine, summary
+from engine import Bench, machine, summary
 from families import (
     FAMILIES,
     SD15,
@@ -303,6 +303,9 @@ def engine_rate(model: Model, setting: Setting) -> dict[str, float]:
 
 
 def diffusers_rate(model: Model, count: int, repeats: int) -> float:
+    # Imported once the libraries are quiet, as in engine.py.
+    from tests.reference import diffusers_pipeline
+
     pipeline = diffusers_pipeline(model, SAMPLER)
 
     def run(steps: int) -> None:
