@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork
 from pydantic_core import PydanticCustomError
-from pydantic_settings import NoDecode
 
 from contract.errors import BadSetting
 from contract.request import ModelId
-from contract.settings import HostPattern, WebhookSettings, words
+from contract.settings import HostPattern, WebhookSettings, Words
 
 
 def _alias(text: str) -> str:
@@ -46,9 +45,7 @@ class AppSettings(WebhookSettings):
         ),
     ] = None
     allowed_hosts: Annotated[
-        tuple[HostPattern, ...],
-        NoDecode,
-        BeforeValidator(words),
+        Words[HostPattern],
         Field(
             description="Names by which an API without keys may be asked, such as "
             "`darkroom.example.com, *.lan`, beside its addresses, names without a dot, and those "
@@ -76,9 +73,7 @@ class AppSettings(WebhookSettings):
         Field(ge=0, description="How long requests may take to end once the process is to stop."),
     ] = 10
     trusted_proxies: Annotated[
-        tuple[IPvAnyNetwork, ...],
-        NoDecode,
-        BeforeValidator(words),
+        Words[IPvAnyNetwork],
         Field(
             description="Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
             "believed, such as `10.0.0.5, 10.1.0.0/16`. Default: none."
@@ -102,9 +97,7 @@ class AppSettings(WebhookSettings):
         ),
     ] = None
     openai_models: Annotated[
-        tuple[Annotated[str, AfterValidator(_alias)], ...],
-        NoDecode,
-        BeforeValidator(words),
+        Words[Annotated[str, AfterValidator(_alias)]],
         Field(
             description="Names under `/v1` that stand for the default model, `*` for any "
             "characters, or for the one after a `=`, as in `dall-e-3=large, gpt-image-*`."

@@ -78,6 +78,11 @@ def words(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
+WordT = TypeVar("WordT")
+Words = Annotated[tuple[WordT, ...], NoDecode, BeforeValidator(words)]
+"""Several values, which the environment has in one line."""
+
+
 def lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -263,18 +268,14 @@ class WebhookSettings(CommonSettings):
         ),
     ] = SecretStr("")
     webhook_hosts: Annotated[
-        tuple[HostPattern, ...],
-        NoDecode,
-        BeforeValidator(words),
+        Words[HostPattern],
         Field(
             description="Hosts that webhooks may go to, such as `example.com, *.example.org`. "
             "Default: any."
         ),
     ] = ()
     webhook_networks: Annotated[
-        tuple[IPvAnyNetwork, ...],
-        NoDecode,
-        BeforeValidator(words),
+        Words[IPvAnyNetwork],
         Field(
             description="Networks that webhooks may go to although they are not public, such as "
             "`10.1.0.0/16`. Default: none."
