@@ -275,6 +275,20 @@ class JobRequest(_Asked):
         return self.priority == "high"
 
     @property
+    def rows(self) -> int:
+        """Of a U-Net call that has all of its pictures in it."""
+        return rows_of(self.guidance) * self.images
+
+    @property
+    def evaluations(self) -> int:
+        """Of the model, by each picture."""
+        return SAMPLERS[self.sampler].evaluations(self.steps)
+
+    @property
     def row_steps(self) -> int:
         """The work in it: rows of U-Net calls."""
-        return rows_of(self.guidance) * self.images * self.steps
+        return self.rows * self.evaluations
+
+    def cost(self, native: Size) -> float:
+        """What a row weighs, in rows of the model's own size."""
+        return self.width * self.height / (native.width * native.height)

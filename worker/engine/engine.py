@@ -70,6 +70,24 @@ class Engine:
         return waiting + sum(self._cost(row.picture) for row in self._rows())
 
     @property
+    def row_steps_left(self) -> float:
+        """What all pictures here still need, in rows of the native shape by model evaluations."""
+        waiting = (
+            self._cost(each) * (len(each.table) - (each.start.step if each.start else 0))
+            for queue in self._waiting.values()
+            for each in queue
+        )
+        begun = (
+            self._cost(row.picture) * (len(row.picture.table) - row.step) for row in self._rows()
+        )
+        return sum(waiting) + sum(begun)
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Of the pictures here, in pixels: width and height."""
+        return {(picture.width, picture.height) for picture in self._pictures()}
+
+    @property
     def has_room(self) -> bool:
         return self.load < self.budget.native_rows
 
@@ -145,7 +163,8 @@ class Engine:
         denoised = time.perf_counter()
         self._share_step(riders, rows, denoised - began - self._spent.device_s)
         developed += self._retire(done, denoised)
-        return self._report(developed, previews, joined, rows, self.budget.rows(shape))
+        cost = self.budget.cost(shape)
+        return self._report(developed, previews, joined, rows, self.budget.rows(shape), cost)
 
     def _report(
         self,
@@ -154,6 +173,7 @@ class Engine:
         joined: int = 0,
         rows: int = 0,
         most_rows: int = 0,
+        cost: float = 1.0,
     ) -> StepReport:
         return StepReport(
             developed=tuple(developed),
@@ -163,6 +183,7 @@ class Engine:
             resumed=self._resumed,
             rows=rows,
             most_rows=most_rows,
+            cost=cost,
             text_s=self._spent.text_s,
             step_s=self._spent.denoise_s,
             decode_s=self._spent.decode_s,
