@@ -6,8 +6,8 @@ of the width that it comes into, whatever the throughput. Only who finds none wa
 step of a full batch does `budget` row-steps of what is ahead, and what is ahead is what waits and
 what runs, less what will still run beside the job once it has joined.
 
-The width is taken to stay as it is. A return to the mean of late was tried and was no better: what
-has left is replaced by what comes (benchmarks/forecasts.py).
+The width is taken to stay as it is. A return to the mean of late was tried and was no better: near
+capacity the mean itself is hardly known. `benchmarks/forecasts.py` compares.
 """
 
 from collections import Counter
