@@ -29,8 +29,7 @@ NOWHERE = Standing(1, None)
 BEAT_S = CENSUS_S = 1.0
 CLAIM_S = 0.003  # until an idle worker has a job
 STORE_S = 0.02  # from a picture's pixels to the end of its job
-AFTERWARDS = Timeline.of((*[0.0] * 6, *[STORE_S] * (len(MOMENTS) - 6)))
-"""Times of a job whose pictures were decoded in no time: decoding is in the steps here."""
+DENOISED = MOMENTS.index("denoised")
 
 
 @dataclass(slots=True, eq=False)
@@ -195,7 +194,8 @@ class Service:
     def _end(self, device: Device, job: Job, now: float) -> None:
         job.ended_at = now
         device.held.remove(job)
-        device.speed.ended(AFTERWARDS)
+        after_s = self._times.decode_s(1) + STORE_S
+        device.speed.ended(Timeline.of((*[0.0] * (DENOISED + 1), after_s)))
         self._left -= 1
 
     def _beat(self, n: int, now: float) -> None:

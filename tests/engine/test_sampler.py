@@ -128,6 +128,15 @@ def test_second_order_samplers_evaluate_the_model_more_often_than_they_step(samp
     assert len(table) == 11
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_how_often_a_sampler_evaluates_the_model_is_known_without_it(
+    sampler: str, steps: int
+) -> None:
+    table = build_table(sampler, steps, scheduler_config())
+    assert len(table) == SAMPLERS[sampler].evaluations(steps)
+
+
 def test_a_program_holds_the_table_row_by_row() -> None:
     table = build_table("lms", 6, scheduler_config())
     program = table.program(torch.device("cpu"))
