@@ -60,9 +60,14 @@ def seconds(value: float) -> str:
 
 
 def number(value: float) -> str:
-    if value == int(value):
+    """A count, or a rate with two digits behind the point."""
+    if isinstance(value, int) or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:.2f}"
+
+
+def count(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def percent(value: float) -> str:
@@ -167,12 +172,17 @@ def times(found: Figures) -> str:
     rows = [
         [name, shown(found[key]["count"], number), *spread(found[key])]
         for name, key in (
-            ("response: from when it was meant to be sent", "response_s"),
-            ("service: from when it was sent", "service_s"),
-            ("acceptance: until the job was accepted", "accept_s"),
+            ("response", "response_s"),
+            ("service", "service_s"),
+            ("acceptance", "accept_s"),
         )
     ]
-    return table(["requests", *COLUMNS], rows)
+    told = note(
+        "<i>Response</i> counts from when a request was meant to be sent, <i>service</i> from when "
+        "it was sent, to the end of its job as seen from here; <i>acceptance</i> is the answer "
+        "to its POST."
+    )
+    return table(["requests", *COLUMNS], rows) + told
 
 
 def by_table(part: str, groups: Figures) -> str:
@@ -230,7 +240,7 @@ def workers(found: Figures) -> str:
             "of a service on this machine are found by themselves."
         )
     rows = [
-        ("U-Net calls", shown(told["steps"], number)),
+        ("U-Net calls", shown(told["steps"], count)),
         ("rows of a call, on average", shown(told["rows_per_step"], number)),
         ("a step, on average", shown(told["step_mean_s"])),
         ("batch occupancy, on average", shown(told["occupancy"], percent)),
@@ -238,10 +248,10 @@ def workers(found: Figures) -> str:
             (f"busy with {work}", shown(share, percent))
             for work, share in told["device_busy"].items()
         ),
-        *((f"jobs {how}", shown(n, number)) for how, n in told["jobs"].items() if n),
-        ("pictures", shown(told["pictures"], number)),
-        ("row-steps that brought no picture", shown(told["row_steps_wasted"], number)),
-        ("jobs recovered from others", shown(told["jobs_recovered"], number)),
+        *((f"jobs {how}", shown(n, count)) for how, n in told["jobs"].items() if n),
+        ("pictures", shown(told["pictures"], count)),
+        ("row-steps that brought no picture", shown(told["row_steps_wasted"], count)),
+        ("jobs recovered from others", shown(told["jobs_recovered"], count)),
     ]
     return pairs(rows) + note(
         f"In {shown(found['server']['span_s'])} from the first request that counts; the work of "
