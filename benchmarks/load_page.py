@@ -195,17 +195,25 @@ def by_table(part: str, groups: Figures) -> str:
 
 
 def phases(found: Figures) -> str:
+    workers_ = found["server"]["workers"]
+    all_jobs = workers_["phases_mean_s"] if workers_ else {}
+    columns = ("mean", "p50", "p95", "max")
     rows = []
     for phase, each in found["phases"].items():
-        share = each["share"] or 0.0
-        bar = f'<span class=bar style="--share:{max(0.0, share):.4f}"></span>'
-        cells = [shown(each[column]) for column in ("mean", "p50", "p95", "max")]
-        rows.append([phase.replace("_", " "), f"{bar}{shown(each['share'], percent)}", *cells])
+        bar = f'<span class=bar style="--share:{max(0.0, each["share"] or 0.0):.4f}"></span>'
+        cells = [f"{bar}{shown(each['share'], percent)}", *(shown(each[c]) for c in columns)]
+        cells += [shown(all_jobs.get(phase))] if all_jobs else []
+        rows.append([phase.replace("_", " "), *cells])
+    if all_jobs:
+        nothing = [NONE] * (1 + len(columns))
+        rows.append(["publish", *nothing, shown(all_jobs["publish"])])
     told = note(
         "By the timings of the jobs that succeeded, as shares of the service time; <i>outside</i> "
-        "is what they do not cover: the commit, and the way of requests and answers."
+        "is what they do not cover: the commit, and the way of requests and answers. The workers' "
+        "own mean is of all jobs that they ended, those of the warm-up and of others among them."
     )
-    return table(["share", "mean", "p50", "p95", "max"], rows) + told
+    heads = ["share", *columns, *(["workers' mean"] if all_jobs else [])]
+    return table(heads, rows) + told
 
 
 def errors(found: Figures) -> str:

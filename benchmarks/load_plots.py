@@ -46,7 +46,9 @@ def logarithmic(label: str, low: float, high: float, write: Callable[[float], st
     """Around the values from `low` to `high`, both above 0."""
     low, high = low / 1.05, max(high, low * 1.5) * 1.05
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if high / low < 1000 else (1,)
+    steps: Sequence[float] = (1, 2, 5) if high / low < 1000 else (1,)
+    if high / low < 5:
+        steps = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
     values = [step * 10.0**decade for decade in decades for step in steps]
     return Axis(label, low, high, [(v, write(v)) for v in values if low <= v <= high], is_log=True)
 

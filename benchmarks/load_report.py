@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from load_choices import Size
 from load_demand import Ask
 from load_run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
 from load_server import PHASES, server_figures
@@ -38,7 +39,9 @@ def figures(run: Run, watch: Watch, plan: Plan, about: Figures, objective_s: flo
         "objective": _objective(counted, objective_s),
         "response_s": spread(outcome.response_s for outcome in timed),
         "service_s": spread(outcome.service_s for outcome in good),
-        "accept_s": spread(o.accepted - o.sent for o in counted if o.accepted and o.sent),
+        "accept_s": spread(
+            o.accepted - o.sent for o in counted if o.accepted is not None and o.sent is not None
+        ),
         "by": _groups(timed),
         "errors": dict(Counter(o.error for o in counted if o.error).most_common()),
         "refusals": dict(Counter(code for o in counted for code in o.refusals).most_common()),
@@ -139,6 +142,8 @@ def _same(one: Figures | None, other: Figures | None) -> bool:
 
 def _by_value(item: tuple[Any, list[float]]) -> tuple[float, str]:
     value = item[0]
+    if isinstance(value, Size):
+        return value.width * value.height, str(value)
     return (float(value) if isinstance(value, int | float) else 0.0), str(value)
 
 
