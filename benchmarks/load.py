@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import platform
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from load_run import Plan, Run
 from load_service import Fault, Service
 from load_watch import Watch, workers_here
 
+SPARE_FILES = 64
 NO_SERVICE, BELOW_BAR = 1, 3  # exit statuses
 Figures = dict[str, Any]
 
@@ -44,6 +46,16 @@ def told(plan: Plan, mix: Mix) -> str:
         pace = f", one each {plan.pace_s:g} s" if plan.pace_s else ""
         who = f"{plan.users} users{pace} for {' or '.join(end)}"
     return f"{who}, {mix.name} mix, after {plan.warm_up_s:g} s of warm-up"
+
+
+def make_room(most_open: int) -> None:
+    """Each connection is an open file. Raises BadOption where there may not be so many."""
+    needed = most_open + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise BadOption(f"--most-open: {hard - SPARE_FILES} at most, by `ulimit -n`.")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def card_of(service: Service, model: str | None) -> Card:
@@ -146,6 +158,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = read_options(words, __doc__)
     plan = plan_of(chosen)
     try:
+        make_room(plan.most_open)
         mix = Mix.parse(chosen.mix, {name: getattr(chosen, name) for name in PARSERS})
         found = asyncio.run(test(chosen, mix, plan))
     except BadOption as error:

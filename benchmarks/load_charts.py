@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from load_plots import Axis, Line, Mark, chart, columns, linear, logarithmic, span
+from load_plots import Axis, Dots, Line, Mark, chart, columns, linear, logarithmic, span
 
 Figures = Mapping[str, Any]
 
@@ -22,7 +22,7 @@ def short(seconds: float) -> str:
     return f"{1000 * seconds:g} ms" if 0 < seconds < 0.9995 else f"{seconds:g} s"
 
 
-def _figure(title: str, plot: str, lines: Sequence[Line] = ()) -> str:
+def _figure(title: str, plot: str, lines: Sequence[Line | Dots] = ()) -> str:
     keys = "".join(
         f'<span class="key {line.style}">{escape(line.name)}</span>'
         for line in lines
@@ -80,22 +80,19 @@ def _throughput(series: Figures) -> str:
 
 
 def _responses(series: Figures) -> str:
-    lines = [
-        Line(name, _middles(series, key), style)
-        for key, name, style in (
-            ("response_p50_s", "median", "a"),
-            ("response_p95_s", "95th percentile", "b dashed"),
-        )
+    told = series["responses"]
+    if not told:
+        return ""
+    kinds = sorted({kind for _, _, kind in told})
+    styles = dict(zip(kinds, "abc", strict=False))
+    dots = [
+        Dots(kind, [(at, s) for at, s, each in told if each == kind], styles.get(kind, "d"))
+        for kind in kinds
     ]
-    high = max((y for line in lines for _, y in line.points if y is not None), default=0.0)
-    title = "Response over time, by when it was meant to be sent"
-    y_axis = linear("response", high, short)
-    plot = chart(title, _time(series), y_axis, lines, pale_until=series["counted_from_s"])
-    return _figure(title, plot, lines) if high else ""
-
-
-def _middles(series: Figures, name: str) -> list[tuple[float, float | None]]:
-    return [((n + 0.5) * series["bin_s"], value) for n, value in enumerate(series[name])]
+    y = linear("response", max(seconds for _, seconds, _ in told), short)
+    title = "Each request, by when it was meant to be sent"
+    plot = chart(title, _time(series), y, dots, pale_until=series["counted_from_s"])
+    return _figure(title, plot, dots)
 
 
 def _sampled(series: Figures, name: str) -> list[tuple[float, float | None]]:
@@ -139,8 +136,8 @@ def _occupancy_steps(found: Figures) -> str:
     if not told or not told["steps"]:
         return ""
     bars = [
-        (f"≤{100 * float(edge):.0f}%", number) for edge, number in told["occupancy_steps"].items()
+        (f"{100 * float(edge):.0f}", number) for edge, number in told["occupancy_steps"].items()
     ]
     y = linear("U-Net calls", max(number for _, number in bars), lambda v: f"{v:g}")
     title = "U-Net calls by how full they were"
-    return _figure(title, columns(title, "rows over the most that there may be", y, bars))
+    return _figure(title, columns(title, "% of the rows that there may be, at most", y, bars))

@@ -12,7 +12,7 @@ from load_choices import PARSERS
 from load_demand import PRESETS
 from load_run import Plan
 
-USERS, REQUESTS = 8, 64  # of a closed loop that is not told
+USERS, REQUESTS = 8, 100  # of a closed loop that is not told
 WARM_UP_S = 5.0
 MOST_OPEN = 500
 BAD_OPTION = 2  # exit status
@@ -64,7 +64,8 @@ def address(text: str) -> str:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.path not in ("", "/"):
+    is_plain = url.path in ("", "/") and not url.userinfo and not url.query
+    if url.scheme not in ("http", "https") or not url.host or not is_plain:
         raise argparse.ArgumentTypeError(f"must be like http://127.0.0.1:8000, not {text!r}")
     return text.rstrip("/")
 

@@ -60,9 +60,14 @@ def seconds(value: float) -> str:
 
 
 def number(value: float) -> str:
-    if value == int(value):
+    """A count, or a rate with two digits behind the point."""
+    if isinstance(value, int) or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:.2f}"
+
+
+def count(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def percent(value: float) -> str:
@@ -167,12 +172,17 @@ def times(found: Figures) -> str:
     rows = [
         [name, shown(found[key]["count"], number), *spread(found[key])]
         for name, key in (
-            ("response: from when it was meant to be sent", "response_s"),
-            ("service: from when it was sent", "service_s"),
-            ("acceptance: until the job was accepted", "accept_s"),
+            ("response", "response_s"),
+            ("service", "service_s"),
+            ("acceptance", "accept_s"),
         )
     ]
-    return table(["requests", *COLUMNS], rows)
+    told = note(
+        "<i>Response</i> counts from when a request was meant to be sent, <i>service</i> from when "
+        "it was sent, to the end of its job as seen from here; <i>acceptance</i> is the answer "
+        "to its POST."
+    )
+    return table(["requests", *COLUMNS], rows) + told
 
 
 def by_table(part: str, groups: Figures) -> str:
@@ -185,17 +195,25 @@ def by_table(part: str, groups: Figures) -> str:
 
 
 def phases(found: Figures) -> str:
+    workers_ = found["server"]["workers"]
+    all_jobs = workers_["phases_mean_s"] if workers_ else {}
+    columns = ("mean", "p50", "p95", "max")
     rows = []
     for phase, each in found["phases"].items():
-        share = each["share"] or 0.0
-        bar = f'<span class=bar style="--share:{max(0.0, share):.4f}"></span>'
-        cells = [shown(each[column]) for column in ("mean", "p50", "p95", "max")]
-        rows.append([phase.replace("_", " "), f"{bar}{shown(each['share'], percent)}", *cells])
+        bar = f'<span class=bar style="--share:{max(0.0, each["share"] or 0.0):.4f}"></span>'
+        cells = [f"{bar}{shown(each['share'], percent)}", *(shown(each[c]) for c in columns)]
+        cells += [shown(all_jobs.get(phase))] if all_jobs else []
+        rows.append([phase.replace("_", " "), *cells])
+    if all_jobs:
+        nothing = [NONE] * (1 + len(columns))
+        rows.append(["publish", *nothing, shown(all_jobs["publish"])])
     told = note(
         "By the timings of the jobs that succeeded, as shares of the service time; <i>outside</i> "
-        "is what they do not cover: the commit, and the way of requests and answers."
+        "is what they do not cover: the commit, and the way of requests and answers. The workers' "
+        "own mean is of all jobs that they ended, those of the warm-up and of others among them."
     )
-    return table(["share", "mean", "p50", "p95", "max"], rows) + told
+    heads = ["share", *columns, *(["workers' mean"] if all_jobs else [])]
+    return table(heads, rows) + told
 
 
 def errors(found: Figures) -> str:
@@ -230,7 +248,7 @@ def workers(found: Figures) -> str:
             "of a service on this machine are found by themselves."
         )
     rows = [
-        ("U-Net calls", shown(told["steps"], number)),
+        ("U-Net calls", shown(told["steps"], count)),
         ("rows of a call, on average", shown(told["rows_per_step"], number)),
         ("a step, on average", shown(told["step_mean_s"])),
         ("batch occupancy, on average", shown(told["occupancy"], percent)),
@@ -238,10 +256,10 @@ def workers(found: Figures) -> str:
             (f"busy with {work}", shown(share, percent))
             for work, share in told["device_busy"].items()
         ),
-        *((f"jobs {how}", shown(n, number)) for how, n in told["jobs"].items() if n),
-        ("pictures", shown(told["pictures"], number)),
-        ("row-steps that brought no picture", shown(told["row_steps_wasted"], number)),
-        ("jobs recovered from others", shown(told["jobs_recovered"], number)),
+        *((f"jobs {how}", shown(n, count)) for how, n in told["jobs"].items() if n),
+        ("pictures", shown(told["pictures"], count)),
+        ("row-steps that brought no picture", shown(told["row_steps_wasted"], count)),
+        ("jobs recovered from others", shown(told["jobs_recovered"], count)),
     ]
     return pairs(rows) + note(
         f"In {shown(found['server']['span_s'])} from the first request that counts; the work of "

@@ -46,7 +46,9 @@ def logarithmic(label: str, low: float, high: float, write: Callable[[float], st
     """Around the values from `low` to `high`, both above 0."""
     low, high = low / 1.05, max(high, low * 1.5) * 1.05
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if high / low < 1000 else (1,)
+    steps: Sequence[float] = (1, 2, 5) if high / low < 1000 else (1,)
+    if high / low < 5:
+        steps = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
     values = [step * 10.0**decade for decade in decades for step in steps]
     return Axis(label, low, high, [(v, write(v)) for v in values if low <= v <= high], is_log=True)
 
@@ -68,6 +70,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Dots:
+    """Points without a line between them."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A value of x that has a name."""
 
@@ -79,7 +90,7 @@ def chart(
     title: str,
     x: Axis,
     y: Axis,
-    lines: Sequence[Line],
+    lines: Sequence[Line | Dots],
     marks: Sequence[Mark] = (),
     pale_until: float | None = None,
 ) -> str:
@@ -90,7 +101,7 @@ def chart(
     """
     plane = _Plane(x, y)
     parts = [plane.pale(pale_until) if pale_until else "", plane.grid()]
-    parts += [plane.line(line) for line in lines]
+    parts += [plane.dots(each) if isinstance(each, Dots) else plane.line(each) for each in lines]
     parts += [plane.mark(mark, n) for n, mark in enumerate(marks)]
     return (
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
@@ -176,6 +187,11 @@ class _Plane:
             path.append(f"H{before + 3:.1f}")
         drawn = f'<path class="line {line.style}" d="{"".join(path)}">'
         return f"{drawn}<title>{escape(line.name)}</title></path>"
+
+    def dots(self, dots: Dots) -> str:
+        """As one path of strokes without length, whose ends are round."""
+        drawn = "".join(f"M{self.x(x):.1f} {self.y(y):.1f}h0" for x, y in dots.points)
+        return f'<path class="dots {dots.style}" d="{drawn}"/>'
 
     def mark(self, mark: Mark, n: int) -> str:
         x, top = self.x(mark.at), TOP + 12 + 15 * n

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from load_choices import Size
 from load_demand import Ask
 from load_run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
 from load_server import PHASES, server_figures
@@ -12,6 +13,8 @@ from load_watch import Watch
 from percentiles import rank, spread
 
 MOST_BINS = 60
+IN_A_BIN = 4  # requests at least, on average
+MOST_DOTS = 1500
 BINS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 CDF_SHARES = (*(n / 200 for n in range(199)), 0.9925, 0.995, 0.9975, 0.999, 1.0)
 MOST_GROUPS = 12
@@ -36,7 +39,9 @@ def figures(run: Run, watch: Watch, plan: Plan, about: Figures, objective_s: flo
         "objective": _objective(counted, objective_s),
         "response_s": spread(outcome.response_s for outcome in timed),
         "service_s": spread(outcome.service_s for outcome in good),
-        "accept_s": spread(o.accepted - o.sent for o in counted if o.accepted and o.sent),
+        "accept_s": spread(
+            o.accepted - o.sent for o in counted if o.accepted is not None and o.sent is not None
+        ),
         "by": _groups(timed),
         "errors": dict(Counter(o.error for o in counted if o.error).most_common()),
         "refusals": dict(Counter(code for o in counted for code in o.refusals).most_common()),
@@ -123,11 +128,22 @@ def _groups(timed: Sequence[Outcome]) -> Figures:
         if 1 < len(times) <= MOST_GROUPS:
             ordered = sorted(times.items(), key=_by_value)
             found[part] = {str(value): spread(each) for value, each in ordered}
+    if _same(found.get("steps"), found.get("class")):
+        del found["steps"]
     return found
+
+
+def _same(one: Figures | None, other: Figures | None) -> bool:
+    """Whether they group alike, whatever the groups are called."""
+    if one is None or other is None or len(one) != len(other):
+        return False
+    return all(each in other.values() for each in one.values())
 
 
 def _by_value(item: tuple[Any, list[float]]) -> tuple[float, str]:
     value = item[0]
+    if isinstance(value, Size):
+        return value.width * value.height, str(value)
     return (float(value) if isinstance(value, int | float) else 0.0), str(value)
 
 
@@ -178,7 +194,7 @@ def _series(run: Run, watch: Watch, plan: Plan) -> Figures:
     """Over time, in seconds since the run's start, warm-up included."""
     ends = [(o.ended, o.ask.images) for o in run.outcomes if o.has_succeeded and o.ended]
     last = max([*(at for at, _ in ends), *(o.intended for o in run.outcomes)], default=0.0)
-    bin_s = next((each for each in BINS_S if last / each <= MOST_BINS), BINS_S[-1])
+    bin_s = _bin_s(last, len(run.outcomes))
     bins = int(last / bin_s) + 1
     sent, ended, pictures = [0] * bins, [0] * bins, [0] * bins
     for outcome in run.outcomes:
@@ -186,18 +202,28 @@ def _series(run: Run, watch: Watch, plan: Plan) -> Figures:
     for at, images in ends:
         ended[int(at / bin_s)] += 1
         pictures[int(at / bin_s)] += images
-    times: list[list[float]] = [[] for _ in range(bins)]
-    for outcome in run.outcomes:
-        if outcome.has_time:
-            times[int(outcome.intended / bin_s)].append(outcome.response_s)
     rates = {"meant": sent, "ended": ended, "pictures": pictures}
     return {
         "counted_from_s": plan.warm_up_s,
         "bin_s": bin_s,
         **{f"{name}_per_s": [n / bin_s for n in each] for name, each in rates.items()},
-        "response_p50_s": [rank(each, 50) for each in times],
-        "response_p95_s": [rank(each, 95) for each in times],
+        "responses": _dots(run),
         "samples": [
             {name: getattr(sample, name) for name in sample.__slots__} for sample in watch.samples
         ],
     }
+
+
+def _bin_s(last: float, requests: int) -> float:
+    """Few enough bins, with enough requests in each to make a rate of them."""
+    for each in BINS_S:
+        if last / each <= MOST_BINS and requests * each >= IN_A_BIN * last:
+            return each
+    return BINS_S[-1]
+
+
+def _dots(run: Run) -> list[tuple[float, float, str]]:
+    """When a request was meant to be sent, its response time and its class; of many, some."""
+    timed = [outcome for outcome in run.outcomes if outcome.has_time]
+    each = -(-len(timed) // MOST_DOTS) or 1
+    return [(o.intended, o.response_s, o.ask.kind) for o in timed[::each]]

@@ -29,7 +29,7 @@ def server_figures(watch: Watch) -> Figures:
         return {"api": None, "workers": None}
     span_s = last.at - first.at
     api = last.api.since(first.api) if last.api and first.api else None
-    workers = last.workers.since(first.workers) if last.workers and first.workers else None
+    workers = last.worked_since(first)
     return {
         "span_s": span_s,
         "api": _api(api) if api else None,

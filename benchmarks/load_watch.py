@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import httpx
 from load_metrics import Reading, together
 from load_run import Run
 from load_service import Fault, Service
 
 TICK_S = 0.02
+EARLY_S, LATE_S = 0.25, 0.25
+"""The first look is before the first request that counts, the last one when the workers have counted
+what follows the end of a job too."""
+
 QUEUE_DEPTH = "darkroom_queue_depth"
 OLDEST_WAIT = "darkroom_queue_oldest_wait_seconds"
 OCCUPANCY = "darkroom_batch_occupancy"
@@ -33,11 +38,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """All metrics at once. None where they could not be read."""
+    """All metrics at once, of those who answered."""
 
     at: float
     api: Reading | None
-    workers: Reading | None
+    each_worker: Mapping[str, Reading]  # by address
+
+    def worked_since(self, earlier: "Moment") -> Reading | None:
+        """What those workers did who answered both times; None where there are none."""
+        both = self.each_worker.keys() & earlier.each_worker.keys()
+        done = [self.each_worker[url].since(earlier.each_worker[url]) for url in both]
+        return together(done) if done else None
 
 
 class Watch:
@@ -67,7 +78,7 @@ class Watch:
                 group.create_task(self._look_on(after_s, workers))
 
     async def _look_on(self, after_s: float, workers: Sequence[Service]) -> None:
-        await asyncio.sleep(after_s)
+        await asyncio.sleep(max(0.0, after_s - EARLY_S))
         began, cpu_s = time.monotonic(), time.process_time()
         self.first = self.last = before = await self._look(workers)
         try:
@@ -81,6 +92,7 @@ class Watch:
 
     async def finish(self) -> None:
         """A last look, at the end of the run."""
+        await asyncio.sleep(LATE_S)
         async with AsyncExitStack() as stack:
             workers = [await stack.enter_async_context(Service(url)) for url in self._urls]
             now = await self._look(workers)
@@ -92,16 +104,16 @@ class Watch:
         api, *others = await asyncio.gather(
             _read(self._service), *(_read(worker) for worker in workers)
         )
-        read = [each for each in others if each is not None]
-        return Moment(self._run.now, api, together(read) if read else None)
+        told = zip(self._urls, others, strict=True)
+        return Moment(self._run.now, api, {url: each for url, each in told if each is not None})
 
     def _sample(self, before: Moment, now: Moment) -> Sample:
         depth = oldest_s = occupancy = rows_per_s = None
         if now.api is not None and now.api.pick(QUEUE_DEPTH):
             depth = now.api.sum(QUEUE_DEPTH, model=self._model)
             oldest_s = max(now.api.pick(OLDEST_WAIT, model=self._model), default=0.0)
-        if now.workers is not None and before.workers is not None:
-            done = now.workers.since(before.workers)
+        done = now.worked_since(before)
+        if done is not None:
             occupancy = done.mean(OCCUPANCY)
             rows_per_s = done.sum("darkroom_rows_total") / max(1e-9, now.at - before.at)
         return Sample(now.at, self._run.under_way, depth, oldest_s, occupancy, rows_per_s)
@@ -124,8 +136,8 @@ async def workers_here(service: Service, url: str) -> list[str]:
     """Where the workers show their metrics, of those that run on this machine, if the service is
     asked on a loopback address: by what /readyz says. Others must be named, since no address is
     asked but those that were given."""
-    host = url.split("//")[-1].split("/")[0].rpartition(":")[0] or url
-    if not _is_loopback(host):
+    address = httpx.URL(url)
+    if not _is_loopback(address.host):
         return []
     try:
         cards: list[Mapping[str, object]] = (await service.told("/readyz"))["workers"]
@@ -133,11 +145,11 @@ async def workers_here(service: Service, url: str) -> list[str]:
         return []
     here = socket.gethostname()
     ports = sorted({card["metrics_port"] for card in cards if card["host"] == here})  # type: ignore[type-var]
-    return [f"http://{host}:{port}" for port in ports if port]
+    return [str(address.copy_with(scheme="http", port=port)) for port in ports if port]
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
