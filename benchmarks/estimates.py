@@ -172,7 +172,7 @@ def measure(options: argparse.Namespace, name: str) -> Iterator[dict[str, Any]]:
         per_s = jobs_per_s(connection, card, mix)
         for load in options.loads:
             time.sleep(SETTLE_S)
-            count = options.requests if load == BAR_LOAD else options.requests // 2
+            count = options.requests if load == BAR_LOAD else options.requests // 3
             heating = round(HEATING * count)
             asks = list(islice(mix.asks(2), heating + count))
             moments = list(islice(poisson(load * per_s, 3), heating + count))
@@ -201,7 +201,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("starter", "simulated"), default="starter")
     parser.add_argument("--mix", nargs="+", default=["equal", "mixed"])
     parser.add_argument("--loads", type=float, nargs="+", default=[0.3, 0.8, 1.0])
-    parser.add_argument("--requests", type=int, default=160, help="at 0.8; half as many at others")
+    parser.add_argument(
+        "--requests", type=int, default=160, help="at 0.8; a third as many at others"
+    )
     parser.add_argument("--burst", type=int, default=BURST, help="jobs that come at once first")
     parser.add_argument("--slow-down", type=float, default=2.0, help="of the simulated device")
     parser.add_argument("--quick", action="store_true", help="a few requests, to see that it runs")

@@ -84,25 +84,19 @@ class Fleet:
         running = 0.0 if work.is_urgent else held * life  # which makes way
         missing = max(0.0, waiting + running - (budget - own) * life)
         wait_s = missing / budget * full_s
-        join_s = JOIN_STEPS * pace.round_s(min(held, budget), sizes) if held > 0 else 0.0
 
-        beside = self._beside(standing, held) + waiting / max(2 * life, 1.0)
+        join_s, beside = 0.0, waiting / max(2 * life, 1.0)
+        if standing.held >= self.workers:  # else one may be idle, which is quicker than all others
+            join_s = JOIN_STEPS * pace.round_s(min(held, budget), sizes)
+            beside += max(0.0, self.beside + held - pace.rows)
         width = budget if missing > 0 else min(own + beside, budget)
-        passes = work.rows / own
-        return (
-            wait_s + join_s + work.evaluations * passes * pace.round_s(width, sizes) + pace.aside_s
-        )
+        evaluations = work.evaluations * work.rows / own  # where all fit in at once, its own
+        return wait_s + join_s + evaluations * pace.round_s(width, sizes) + pace.aside_s
 
     def _held(self, work: Work, standing: Standing) -> float:
         """Rows in each worker now: Redis knows them better than what was told before."""
         rows = standing.held_rows
         return (standing.held * work.rows if rows is None else rows) / self.workers
-
-    def _beside(self, standing: Standing, held: float) -> float:
-        """Rows that the job finds where it joins: an idle worker is quicker than all others."""
-        if standing.held < self.workers:
-            return 0.0
-        return max(0.0, self.beside + held - self.pace.rows)
 
 
 def _average(paces: Sequence[Pace]) -> Pace:
