@@ -275,11 +275,6 @@ class JobRequest(_Asked):
         return self.priority == "high"
 
     @property
-    def rows(self) -> int:
-        """Of a U-Net call that has all of its pictures in it."""
-        return rows_of(self.guidance) * self.images
-
-    @property
     def evaluations(self) -> int:
         """Of the model, by each picture."""
         return SAMPLERS[self.sampler].evaluations(self.steps)
@@ -287,7 +282,12 @@ class JobRequest(_Asked):
     @property
     def row_steps(self) -> int:
         """The work in it: rows of U-Net calls."""
-        return self.rows * self.evaluations
+        return rows_of(self.guidance) * self.images * self.evaluations
+
+    @property
+    def rows(self) -> float:
+        """Of a U-Net call that has all of its pictures in it, on average over its steps."""
+        return self.row_steps / self.evaluations
 
     def cost(self, native: Size) -> float:
         """What a row weighs, in rows of the model's own size."""
