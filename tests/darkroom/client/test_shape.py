@@ -12,6 +12,7 @@ from pydantic import BaseModel
 import darkroom
 from app import event_views, views
 from app.routes import events as event_routes
+from contract import workers
 from contract.job import JobState
 from contract.request import GenerateRequest
 from darkroom import AsyncClient, Client
