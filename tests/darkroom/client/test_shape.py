@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[3]
         (jobs.JobPage, views.JobsView),
         (fleet.Model, views.ModelView),
         (fleet.Worker, views.WorkerCard),
+        (fleet.Pace, workers.Pace),
         (events.Queued, event_views.QueuedView),
         (events.Started, event_views.StartedView),
         (events.Requeued, event_views.RequeuedView),
