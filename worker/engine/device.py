@@ -1,4 +1,4 @@
-"""The device's own clock: calls return before their work is done."""
+"""To the device without waiting for it, and waiting until it is done."""
 
 import torch
 from torch import Tensor
