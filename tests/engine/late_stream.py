@@ -69,8 +69,8 @@ class LateStream:
 
     def download(self, tensor: Tensor) -> Tensor:
         host = torch.full(tensor.shape, 77, dtype=torch.uint8).to(tensor.dtype)
-        asked = LateMoment(self, self.marks, self._is_aside)
-        self._copies.append((asked, lambda: host.copy_(tensor)))
+        whole = LateMoment(self, self.marks + 1, self._is_aside)
+        self._copies.append((whole, lambda: host.copy_(tensor)))
         return host
 
     def reach(self, moment: LateMoment) -> None:
@@ -84,7 +84,7 @@ class LateStream:
         for each in filter(is_before, self._moments):
             each.is_reached = True
         self._moments = [each for each in self._moments if not each.is_reached]
-        for asked, copy in self._copies:
-            if is_before(asked):
+        for whole, copy in self._copies:
+            if is_before(whole):
                 copy()
-        self._copies = [copy for copy in self._copies if not is_before(copy[0])]
+        self._copies = [each for each in self._copies if not is_before(each[0])]

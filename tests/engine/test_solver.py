@@ -9,7 +9,7 @@ from torch._inductor import metrics
 
 from worker.engine.guidance import guide, pairs_of
 from worker.engine.sampler import HISTORY, PROGRAM_WIDTH
-from worker.engine.solver import Compiled, advance, scale
+from worker.engine.solver import Compiled, advance, filled, scale
 
 CELLS = (4, 16, 16)
 
@@ -53,6 +53,16 @@ def test_the_unet_sees_the_latest_latents_as_the_sampler_asks() -> None:
     current, latents, *_ = given(2, 0)
     found = scale(current, latents)
     assert torch.equal(found[1], latents[1, 0] * current[1, 1])
+
+
+@pytest.mark.parametrize(("guided", "draws"), [(3, True), (3, False), (1, True), (0, False)])
+def test_what_is_recorded_has_one_shape_for_each_number_of_pictures(
+    guided: int, draws: bool
+) -> None:
+    arguments = given(3, guided, draws=draws)
+    whole = filled(*arguments)
+    assert [each.shape for each in whole] == [each.shape for each in given(3, 3)]
+    assert torch.equal(advance(*whole), advance(*arguments))
 
 
 @pytest.mark.parametrize("pictures", [2, 3, 5, 8, 16])
