@@ -292,10 +292,13 @@ class Batch:
         every = slice(pictures.start, pictures.stop)
         guided = slice(pictures.start, max(pictures.start, min(pictures.stop, guided_before)))
         conditional = slice(guided_before + pictures.start, guided_before + pictures.stop)
+        conditioning = self._conditioning  # which is laid out for all of them
+        if len(pictures) < len(self.rows):
+            conditioning = torch.cat([conditioning[guided], conditioning[conditional]])
         return self._model.predict(
             torch.cat([scaled[guided], scaled[every]]),
             torch.cat([timesteps[guided], timesteps[every]]),
-            torch.cat([self._conditioning[guided], self._conditioning[conditional]]),
+            conditioning,
         )
 
     def _indices(self, places: Sequence[int]) -> Tensor:
