@@ -85,6 +85,7 @@ def test_company_changes_no_bit_of_a_step(pictures: int) -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it loads inductor
 @torch.inference_mode()
 def test_compiled_it_is_one_kernel_for_any_number_of_pictures() -> None:
     torch._dynamo.reset()
