@@ -22,8 +22,8 @@ TEXT_S = 0.004
 after the other); its arithmetic is a two-thousandth of a picture's."""
 
 STEP_OVERHEAD = 1.02
-"""A step over its U-Net call, for diffusers' pipeline and the engine alike: an estimate. Both launch
-some thirty small kernels more. The H100's runs (docs/benchmarks/gpu-h100.json) say 1.02 of
+"""A step over its U-Net call, for diffusers' pipeline and the engine alike: an estimate. Both
+launch some thirty small kernels more. The H100's runs (docs/benchmarks/gpu-h100.json) say 1.02 of
 diffusers, and 1.06 and 1.01 of the engine; but their U-Net calls themselves differ by a tenth."""
 
 

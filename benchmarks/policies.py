@@ -10,9 +10,9 @@ most with that very traffic: its throughput with USERS requests always there. Ti
 clock's (`virtual_clock.py`): what the device does is measured, and waiting is skipped. With
 `--simulated` the device is a table of measured step times; the engine is the real one all the same.
 
-Bars, step-level over request-level: p95 at a load of 0.8 on mixed traffic at most 0.5; throughput at
-saturation at least 1.0 on equal and 1.5 on mixed traffic; p95 of short requests among long ones at
-a load of 0.8 at most 0.3.
+Bars, step-level over request-level: p95 at a load of 0.8 on mixed traffic at most 0.5; throughput
+at saturation at least 1.0 on equal and 1.5 on mixed traffic; p95 of short requests among long ones
+at a load of 0.8 at most 0.3.
 """
 
 import argparse
@@ -233,10 +233,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="seconds, for a tiny checkpoint")
     parser.add_argument("--json", type=Path, help="file to add the result to")
     options = parser.parse_args()
-    if options.simulated:
-        content = simulation(options)
-    else:
-        content = reality(options)
+    content = simulation(options) if options.simulated else reality(options)
     show(content)
     if options.json:
         options.json.write_text(json.dumps(rounded(content), indent=1) + "\n")

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -211,20 +212,16 @@ def saturate(server: Server, requests: Iterator[Request], users: int) -> Iterato
     """As `replay`, but so many are always there: another comes whenever one is done. Ends when no
     more of `requests` come."""
 
-    def take() -> bool:
-        request = next(requests, None)
-        if request is not None:
+    arriving: Sequence[Request] = list(islice(requests, users))
+    wanted = users
+    while len(arriving) == wanted:
+        for request in arriving:
             server.take(replace(request, arrives_at=server.clock.now))
-        return request is not None
-
-    goes_on = all([take() for _ in range(users)])
-    while goes_on:
-        done = server.work()
-        if done is None:
+        while (done := server.work()) is None:
             server.clock.skip_to(server.wakes_at())
-            continue
         yield [Served(request, server.clock.now) for request in done]
-        goes_on = all([take() for _ in done])
+        wanted = len(done)
+        arriving = list(islice(requests, wanted))
 
 
 def in_turns(
