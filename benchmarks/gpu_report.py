@@ -33,6 +33,7 @@ from gpu.ceilings import ceilings
 from gpu.exactness import exactness
 from gpu.kernels import kernels
 from gpu.page import page_of
+from gpu.policies import policies
 from gpu.rates import other_families, pictures
 from gpu.service import through_the_api
 from gpu.setting import BEGAN, Setting, say
@@ -60,6 +61,7 @@ SECTIONS: Mapping[str, Section] = {
     "decoders": Section(decoders, 20),
     "attention": Section(attention, 15),
     "kernels": Section(kernels, 10),
+    "policies": Section(policies, 80),
     "other families": Section(other_families, 60),
 }
 

@@ -233,6 +233,24 @@ def other_families(found: Figures) -> str:
     return "## Other families in the engine\n\n" + table(columns, rows)
 
 
+def policies(found: Figures) -> str:
+    rows = [
+        (
+            name,
+            f"{each['found']:.2f}",
+            each.get("at least", ""),
+            each.get("at most", ""),
+            each["bar"],
+        )
+        for name, each in found["bars"].items()
+    ]
+    return (
+        "## Policies\n\nThe engine over batches of equal requests, on the same arrivals "
+        f"(`benchmarks/policies.py`), {found['rows']} rows at most.\n\n"
+        + table(("", "ratio", "at least", "at most", ""), rows)
+    )
+
+
 def kernels(found: Figures) -> str:
     rows = [
         (
@@ -264,6 +282,7 @@ WRITERS = {
     "pictures": pictures,
     "service": service,
     "other families": other_families,
+    "policies": policies,
     "unets": unets,
     "decoders": decoders,
     "attention": attention,
