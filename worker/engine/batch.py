@@ -209,7 +209,6 @@ class Batch:
             guidance = [row.picture.guidance for row in rows]
             embeddings = [row.unconditional.embedding for row in guided if row.unconditional]
             embeddings += [row.conditional.embedding for row in rows]
-            self._guided_before = len(guided)
             self._programs, self._cursor, self._guidance, self._pairs, self._conditioning = (
                 torch.cat([row.program for row in rows]),
                 self._indices(cursor),  # where each picture is in its program
@@ -217,6 +216,7 @@ class Batch:
                 upload(pairs_of(len(guided), len(rows)), self._model.device),
                 torch.stack(embeddings),
             )
+            self._guided_before = len(guided)
         self.rows, self._latents, self._outputs = rows, latents, outputs
 
     @torch.inference_mode()
