@@ -71,6 +71,8 @@ class Development:
         """Of the picture that was stored last; None until then."""
         self.undeveloped = set(self.keys)
         """The pictures that the engine still owes; the engine's thread alone keeps it."""
+        self._denoised: set[Hashable] = set()
+        """Those of them that are only to be decoded."""
         self.ends: dict[int, Checkpoint] = {}
         """Where the developed pictures ended, by their number; kept by the same thread."""
         self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
@@ -85,8 +87,8 @@ class Development:
 
     @property
     def rows(self) -> int:
-        """Rows that the pictures take which the engine still owes."""
-        return rows_of(self.request.guidance) * len(self.undeveloped)
+        """Rows that the pictures take which have steps before them."""
+        return rows_of(self.request.guidance) * len(self.undeveloped - self._denoised)
 
     def steps_done(self, running: Mapping[Hashable, Checkpoint]) -> int:
         """Model evaluations behind the job, over all of its pictures.
@@ -181,6 +183,10 @@ class Development:
             for key in self.keys
         ]
 
+    def note_denoised(self, key: PictureKey) -> None:
+        """The picture is only to be decoded, and has made room for another."""
+        self._denoised.add(key)
+
     def note_developed(self, developed: Developed) -> None:
         """The engine owes this picture no more."""
         assert isinstance(developed.key, PictureKey)
@@ -215,10 +221,11 @@ class Development:
         return JobProgress.of(share, self.request.steps, left_s)
 
     def show(self, key: PictureKey, preview: Preview) -> JobPreview:
-        """A preview as others see it. Copies it from the device, and encodes it."""
+        """A preview as others see it. Waits until it has come from the device, and encodes it."""
         step = JobProgress.of(preview.share, self.request.steps).step
         size = preview_size(self.request.final_size)
-        content = encode_preview(preview.pixels.cpu().numpy(), size)
+        preview.copied.wait()
+        content = encode_preview(preview.pixels.numpy(), size)
         return JobPreview(key.n, preview.index, step, *size, content)
 
     def store(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -163,6 +163,14 @@ class Intake:
     def holder(self, key: Hashable) -> Held | None:
         """The job of a picture; None where it is gone already."""
         return self.jobs.get(key.job_id) if isinstance(key, PictureKey) else None
+
+    def denoised(self, keys: Iterable[Hashable]) -> None:
+        """These pictures are only to be decoded, and take no room."""
+        for key in keys:
+            held = self.holder(key)
+            if held is not None:
+                assert isinstance(key, PictureKey)
+                held[1].note_denoised(key)
 
     def developed(self, picture: Developed) -> Held | None:
         """The job of a picture that is done, which leaves with its last one."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from worker.engine.checkpoint import Checkpoint
     from worker.engine.sampler import SamplerTable
+    from worker.engine.stream import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +77,19 @@ class Preview:
     key: Hashable
     index: int  # among the previews of the picture, from 0
     share: float  # how far the picture is, from 0 to 1
-    pixels: Tensor  # [h, w, 3] uint8 RGB of latent space, on the device
+    pixels: Tensor  # [h, w, 3] uint8 RGB of latent space, on the host
+    copied: Moment  # from when on the pixels are whole
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one `Engine.step` did; `rows` is 0 where there was nothing to do."""
+    """What one `Engine.step` did. Rows and seconds are of the step that was done in it, which on a
+    GPU is the one that was asked for before; `rows` is 0 where there was none."""
 
     developed: tuple[Developed, ...] = ()
     spoiled: tuple[Spoiled, ...] = ()
     previews: tuple[Preview, ...] = ()
+    denoised: tuple[Hashable, ...] = ()  # the pictures that are only to be decoded from here on
     joined: int = 0  # pictures
     resumed: int = 0  # row-steps that checkpoints saved those that came
     rows: int = 0  # rows of the U-Net call

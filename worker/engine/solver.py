@@ -1,0 +1,89 @@
+"""All that a step does around its U-Net call, as pure functions in the symbols of `sampler.py`.
+
+Sums are written out term by term: no picture is rounded otherwise for the company that it is in.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from worker.engine.guidance import guide
+from worker.engine.recorder import Recorder
+from worker.engine.sampler import HISTORY
+
+TIMESTEP, INPUT_SCALE = 0, 1
+LATENTS = 2
+OUTPUTS = LATENTS + HISTORY
+NOISE = OUTPUTS + HISTORY
+"""Columns of a sampler's program; A and B take HISTORY each."""
+
+Advance = Callable[..., Tensor]
+"""As `advance`."""
+
+
+def scale(current: Tensor, latents: Tensor) -> Tensor:
+    """c_in x[i], what the U-Net sees; see `advance` for the shapes."""
+    return latents[:, 0] * _column(current, INPUT_SCALE)
+
+
+def advance(
+    current: Tensor,
+    latents: Tensor,
+    outputs: Tensor,
+    answers: Tensor,
+    pairs: Tensor,
+    guidance: Tensor,
+    fresh: Tensor | None = None,
+) -> Tensor:
+    """x[i+1] = sum_k A[i,k] x[i-k] + sum_k B[i,k] e[i-k] + C[i] z[i], where e[i] is the guided
+    answer of the U-Net.
+
+    Args:
+        current: [pictures, PROGRAM_WIDTH], row i of each picture's program.
+        latents: [pictures, HISTORY, channels, h, w] float32, x[i] and those before it.
+        outputs: likewise, e[i-1] and those before it.
+        answers: [rows, channels, h, w] float32, as the U-Net gave them.
+        pairs: [pictures, 2] int64, as `guide` has them.
+        guidance: [pictures, 1, 1, 1].
+        fresh: [pictures, channels, h, w] float32, z[i]; None where nobody draws.
+
+    Returns:
+        [pictures, 2 HISTORY, channels, h, w]: the latents from x[i+1] on, then the outputs from
+        e[i] on.
+    """
+    past = latents.unbind(1)
+    told = [guide(answers, pairs, guidance), *outputs.unbind(1)[:-1]]
+    after = _column(current, LATENTS) * past[0]
+    for k in range(1, HISTORY):
+        after = after + _column(current, LATENTS + k) * past[k]
+    for k in range(HISTORY):
+        after = after + _column(current, OUTPUTS + k) * told[k]
+    if fresh is not None:
+        after = after + _column(current, NOISE) * fresh
+    return torch.stack([after, *past[:-1], *told], dim=1)
+
+
+class Compiled:
+    """`advance`, compiled once for any number of pictures: one kernel."""
+
+    def __init__(self, function: Advance, backend: str = "inductor"):
+        self._compiled = torch.compile(function, backend=backend, dynamic=True)
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        pictures = len(given[0])
+        if pictures == 1:  # which torch would compile apart
+            given = tuple(torch.cat([each, each]) for each in given)
+        after: Tensor = self._compiled(*given)
+        return after[:pictures]
+
+
+def fused(device: torch.device, *, records: bool, compiles: bool) -> Advance:
+    """`advance` as one launch: compiled into one kernel, or replayed on a GPU."""
+    if compiles:
+        return Compiled(advance)
+    return Recorder(advance) if records and device.type == "cuda" else advance
+
+
+def _column(current: Tensor, column: int) -> Tensor:
+    return current[:, column, None, None, None]
