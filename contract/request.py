@@ -313,6 +313,11 @@ class JobRequest(_Asked):
         return guided_steps(self.guidance, self.guidance_start, self.guidance_stop, self.steps)
 
     @property
+    def most_rows(self) -> int:
+        """Of each picture, at any step."""
+        return 2 if self.guided_steps else 1
+
+    @property
     def row_steps(self) -> int:
         """The work in it: rows of U-Net calls."""
         return self.images * (self.steps + len(self.guided_steps))
