@@ -18,5 +18,5 @@ class Speed:
         if report.rows == 0:
             return
         self._rows = KEPT * self._rows + report.rows
-        self._seconds = KEPT * self._seconds + report.text_s + report.step_s + report.decode_s
+        self._seconds = KEPT * self._seconds + report.busy_s
         self.row_steps_per_s = round(self._rows / self._seconds, 2)

@@ -225,7 +225,6 @@ class Batch:
             guidance = [row.picture.guidance for row in rows]
             embeddings = [row.unconditional.embedding for row in guided if row.unconditional]
             embeddings += [row.conditional.embedding for row in rows]
-            self._guided_before = len(guided)
             self._programs, self._cursor, self._guidance, self._pairs, self._conditioning = (
                 torch.cat([row.program for row in rows]),
                 self._indices(cursor),  # where each picture is in its program
@@ -233,6 +232,7 @@ class Batch:
                 upload(pairs_of(len(guided), len(rows)), self._model.device),
                 torch.stack(embeddings),
             )
+            self._guided_before = len(guided)
         self.rows, self._latents, self._outputs = rows, latents, outputs
 
     @property
@@ -315,10 +315,13 @@ class Batch:
         every = slice(pictures.start, pictures.stop)
         guided = slice(pictures.start, max(pictures.start, min(pictures.stop, guided_before)))
         conditional = slice(guided_before + pictures.start, guided_before + pictures.stop)
+        conditioning = self._conditioning  # which is laid out for all of them
+        if len(pictures) < len(self.rows):
+            conditioning = torch.cat([conditioning[guided], conditioning[conditional]])
         return self._model.predict(
             torch.cat([scaled[guided], scaled[every]]),
             torch.cat([timesteps[guided], timesteps[every]]),
-            torch.cat([self._conditioning[guided], self._conditioning[conditional]]),
+            conditioning,
         )
 
     def _indices(self, places: Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The device's own clock: calls return before their work is done."""
+"""To the device without waiting for it, and waiting until it is done."""
 
 import torch
 from torch import Tensor
@@ -17,6 +17,6 @@ def finish(device: torch.device) -> None:
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on the device, without waiting for it: a GPU fetches it from pinned memory, which
     torch keeps until it has."""
-    if device.type != "cuda":
+    if device.type != "cuda" or tensor.numel() == 0:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -169,6 +169,7 @@ class Engine:
             text_s=over.text_s,
             step_s=over.step_s,
             decode_s=decode_s,
+            decodes_beside=self._stream.lead > 0,
         )
 
     def _admit(self, turn: Turn) -> int:

@@ -122,3 +122,9 @@ class StepReport:
     text_s: float = 0.0  # prompts to embeddings
     step_s: float = 0.0  # denoising, the other two apart
     decode_s: float = 0.0
+    decodes_beside: bool = False  # on a stream of its own, in the time of the steps
+
+    @property
+    def busy_s(self) -> float:
+        """How long the device was busy with all of it."""
+        return self.text_s + self.step_s + (0.0 if self.decodes_beside else self.decode_s)

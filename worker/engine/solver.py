@@ -78,11 +78,40 @@ class Compiled:
         return after[:pictures]
 
 
+class Recorded:
+    """`advance`, replayed on a GPU as one graph for each number of pictures."""
+
+    def __init__(self) -> None:
+        self._replay = Recorder(advance)
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        return self._replay(*filled(*given))
+
+
+def filled(
+    current: Tensor,
+    latents: Tensor,
+    outputs: Tensor,
+    answers: Tensor,
+    pairs: Tensor,
+    guidance: Tensor,
+    fresh: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    """What `advance` takes, to the same end, in shapes that follow from the number of pictures
+    alone, as if all were guided and drew: what is missing is zero, and no pair refers to it."""
+    missing = 2 * len(latents) - len(answers)
+    if missing:
+        answers = torch.cat([answers, answers.new_zeros(missing, *answers.shape[1:])])
+    if fresh is None:
+        fresh = torch.zeros_like(latents[:, 0])
+    return current, latents, outputs, answers, pairs, guidance, fresh
+
+
 def fused(device: torch.device, *, records: bool, compiles: bool) -> Advance:
     """`advance` as one launch: compiled into one kernel, or replayed on a GPU."""
     if compiles:
         return Compiled(advance)
-    return Recorder(advance) if records and device.type == "cuda" else advance
+    return Recorded() if records and device.type == "cuda" else advance
 
 
 def _column(current: Tensor, column: int) -> Tensor:
