@@ -4,9 +4,31 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contract.request import MOST_SEED, MOST_STEPS, GenerateRequest
+from contract.request import MOST_SEED, MOST_STEPS, GenerateRequest, JobRequest
 from contract.samplers import SAMPLERS
+from contract.version import CONTRACT_VERSION, SINCE
 from tests.contract.samples import job_request
+
+OF_VERSION_1 = {
+    "prompt",
+    "negative_prompt",
+    "guidance",
+    "steps",
+    "sampler",
+    "images",
+    "format",
+    "quality",
+    "priority",
+    "previews",
+    "model",
+    "seed",
+    "width",
+    "height",
+    "resized_width",
+    "resized_height",
+    "metadata",
+    "fitted",
+}
 
 
 def faults(**fields: Any) -> list[Any]:
@@ -120,6 +142,12 @@ def test_an_interval_is_named_where_it_changes_the_picture() -> None:
     assert job_request(guidance_start=0.2).approximations == ["guidance_interval"]
     assert job_request(guidance_start=0.01, steps=30).approximations == []
     assert job_request(guidance_stop=0.6, guidance=1.0).approximations == []
+
+
+def test_every_field_says_since_which_version_workers_know_it() -> None:
+    """One that is new here raises CONTRACT_VERSION and stands in SINCE."""
+    assert JobRequest.model_fields.keys() - SINCE.keys() == OF_VERSION_1
+    assert max(SINCE.values()) == CONTRACT_VERSION
 
 
 def test_what_an_older_worker_can_draw_is_written_for_it() -> None:

@@ -114,6 +114,13 @@ def test_a_picture_beyond_its_guidance_makes_room(tiny: Model) -> None:
     )
 
 
+def test_who_is_urgent_takes_rows_that_are_free_before_others_make_way(tiny: Model) -> None:
+    engine = Engine(tiny, RowBudget(4, tiny.native_shape))
+    urgent = Wish("euler", 3, is_urgent=True)
+    arrivals = [Arrival(CUT), Arrival(CUT), Arrival(urgent, at=7)]
+    assert develop_together(engine, arrivals).rows == [4] * 6 + [2] + [4] * 3
+
+
 def test_what_is_ahead_is_known_by_the_rows_of_steps_to_come(engine: Engine) -> None:
     engine.add(CUT.picture(engine.model, "cut"))
     engine.add(replace(CUT, guidance_start=0.2, guidance_stop=1.0).picture(engine.model, "late"))
