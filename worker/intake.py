@@ -28,7 +28,7 @@ from contract.transactions import Claim
 from contract.version import require_known
 from contract.workers import ModelCard
 from worker.development import Development, PictureKey
-from worker.engine.picture import Developed, Spoiled, rows_of
+from worker.engine.picture import Developed, Spoiled
 from worker.publish import Publisher
 from worker.room import Room
 
@@ -206,13 +206,14 @@ class Intake:
 
     def _room(self) -> Room:
         room = Room(self._engine.budget)
+        ahead = self._engine.rows_ahead()
         for _, development in self.jobs.values():
-            self._fill(room, development)
+            self._fill(room, development, ahead)
         return room
 
-    def _fill(self, room: Room, development: Development) -> None:
+    def _fill(self, room: Room, development: Development, ahead: Mapping[Hashable, int]) -> None:
         request = development.request
-        room.fill(self._shape(request), development.rows, request.is_urgent)
+        room.fill(self._shape(request), development.rows(ahead), request.is_urgent)
 
     def _shape(self, request: JobRequest) -> Shape:
         return self._engine.model.shape(request.width, request.height)
@@ -224,7 +225,7 @@ class Intake:
             """A suspect waits in the queue for a worker that has nothing else to do."""
             if is_suspect:
                 return False
-            return room.fits(self._shape(request), rows_of(request.guidance), request.is_urgent)
+            return room.fits(self._shape(request), request.most_rows, request.is_urgent)
 
         arrivals: list[Arrival] = []
         try:
@@ -232,7 +233,7 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
-                    self._fill(room, development)
+                    self._fill(room, development, {})
             self._failures = 0
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)
