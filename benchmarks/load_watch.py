@@ -16,8 +16,8 @@ from load_service import Fault, Service
 
 TICK_S = 0.02
 EARLY_S, LATE_S = 0.25, 0.25
-"""The first look is before the first request that counts, the last one when the workers have counted
-what follows the end of a job too."""
+"""The first look is before the first request that counts, the last one when the workers have
+counted what follows the end of a job too."""
 
 QUEUE_DEPTH = "darkroom_queue_depth"
 OLDEST_WAIT = "darkroom_queue_oldest_wait_seconds"
