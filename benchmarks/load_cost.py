@@ -2,8 +2,8 @@
 
     python benchmarks/load_cost.py [--rates 25 50 100] [--json FILE]
 
-Runs benchmarks/load.py against a real API, a real Redis and one worker whose device is simulated and
-so fast that it does not matter. All of them share the cores of this machine.
+Runs benchmarks/load.py against a real API, a real Redis and one worker whose device is simulated
+and so fast that it does not matter. All of them share the cores of this machine.
 """
 
 import argparse
@@ -65,8 +65,8 @@ def main() -> None:
     for each in found:
         print(
             f"{each['jobs_per_s']:6.1f} jobs/s  client {each['client_cpu_share']:4.0%} of a core, "
-            f"{each['client_ms_per_job']:.1f} ms a job  sent late p50 {each['send_late_p50_ms']:.1f}"
-            f", p99 {each['send_late_p99_ms']:.1f} ms  response p50 {each['response_p50_ms']:.0f}"
+            f"{each['client_ms_per_job']:.1f} ms a job  "
+            f"sent late p50 {each['send_late_p50_ms']:.1f}, p99 {each['send_late_p99_ms']:.1f} ms  response p50 {each['response_p50_ms']:.0f}"
             f", p99 {each['response_p99_ms']:.0f} ms  {len(each['warnings'])} warnings"
         )
     if options.json:
