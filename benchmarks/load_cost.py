@@ -62,12 +62,14 @@ def main() -> None:
     )
     with fleet(setting, 1) as service:
         found = [cost(service.address, rate) for rate in options.rates]
+    print("jobs/s  client: of a core, ms a job  sent late p50, p99  response p50, p99  warnings")
     for each in found:
         print(
-            f"{each['jobs_per_s']:6.1f} jobs/s  client {each['client_cpu_share']:4.0%} of a core, "
-            f"{each['client_ms_per_job']:.1f} ms a job  "
-            f"sent late p50 {each['send_late_p50_ms']:.1f}, p99 {each['send_late_p99_ms']:.1f} ms  response p50 {each['response_p50_ms']:.0f}"
-            f", p99 {each['response_p99_ms']:.0f} ms  {len(each['warnings'])} warnings"
+            f"{each['jobs_per_s']:6.1f}  {each['client_cpu_share']:18.0%}"
+            f"  {each['client_ms_per_job']:8.1f}"
+            f"  {each['send_late_p50_ms']:9.1f}, {each['send_late_p99_ms']:4.1f} ms"
+            f"  {each['response_p50_ms']:8.0f}, {each['response_p99_ms']:4.0f} ms"
+            f"  {len(each['warnings']):8}"
         )
     if options.json:
         told = {"machine": machine(), "rates": found}
