@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +58,22 @@ class Plan:
     """How much is measured, of each traffic and for each seed."""
 
     at_bar: int  # requests at BAR_LOAD, which count for the bars
-    elsewhere: int  # requests at the other loads, which draw the curve
+    elsewhere: int  # requests at the other loads, which draw the curve, for two seeds at most
     saturation: int  # pictures at saturation
     seeds: tuple[int, ...] = (0,)
     loads: tuple[float, ...] = LOADS
     policies: tuple[str, ...] = (ONE, REQUEST, STEP)
     users: int = USERS
-    limit_s: float = math.inf  # of real time
+    limit_s: float = math.inf  # of real time, about
 
 
-FULL = Plan(at_bar=150, elsewhere=40, saturation=96)
-QUICK = Plan(at_bar=24, elsewhere=0, saturation=32, loads=(BAR_LOAD,))
+FULL = Plan(at_bar=200, elsewhere=50, saturation=96, limit_s=160.0)
+QUICK = Plan(at_bar=40, elsewhere=0, saturation=32, loads=(BAR_LOAD,), limit_s=20.0)
 SMALL = Plan(at_bar=6, elsewhere=0, saturation=20, loads=(BAR_LOAD,))
 SIMULATED = Plan(
     at_bar=400,
-    elsewhere=400,
-    saturation=800,
+    elsewhere=300,
+    saturation=400,
     seeds=(0, 1, 2, 3, 4),
     policies=(ONE, REQUEST, STEP, FIXED),
 )
@@ -127,7 +127,7 @@ def served_at(
 def measure(device: Device, traffic: Traffic, plan: Plan) -> dict[str, Any]:
     """One traffic: capacities, and what became of the requests at each load."""
     began = time.perf_counter()
-    until = began + 0.4 * plan.limit_s
+    until = began + 0.3 * plan.limit_s
     saturated = [capacities(device, traffic, plan, seed, until) for seed in plan.seeds]
     capacity = {name: spread([run[name] for run in saturated]) for name in saturated[0]}
     most = {name: value["median"] for name, value in capacity.items() if value}
@@ -135,11 +135,11 @@ def measure(device: Device, traffic: Traffic, plan: Plan) -> dict[str, Any]:
     for load in plan.loads:
         count = plan.at_bar if load == BAR_LOAD else plan.elsewhere
         if plan.limit_s < math.inf:
-            left = (began + plan.limit_s - time.perf_counter()) / len(plan.loads)
-            count = max(SMALL.at_bar, min(count, int(left / (1 / most[REQUEST] + 1 / most[STEP]))))
+            left = (0.5 if load == BAR_LOAD else 0.1) * plan.limit_s
+            count = max(1, min(count, int(left / (1 / most[REQUEST] + 1 / most[STEP]))))
         runs = [
             served_at(device, traffic, plan.policies, load * most[REQUEST], count, seed)
-            for seed in plan.seeds
+            for seed in (plan.seeds if load == BAR_LOAD else plan.seeds[:2])
         ]
         loads[str(load)] = {"policies": summary(runs), "ratios": ratios(runs)}
     return {
@@ -231,6 +231,7 @@ def main() -> None:
     parser.add_argument("--family", default=FAMILY, help="of the step times")
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
     parser.add_argument("--small", action="store_true", help="seconds, for a tiny checkpoint")
+    parser.add_argument("--seconds", type=float, help="about so long for each traffic")
     parser.add_argument("--json", type=Path, help="file to add the result to")
     options = parser.parse_args()
     content = simulation(options) if options.simulated else reality(options)
@@ -253,6 +254,7 @@ def reality(options: argparse.Namespace) -> dict[str, Any]:
     )
     device = RealDevice(model, options.rows or MOST_ROWS[device_type])
     plan = SMALL if options.small else QUICK if options.quick else FULL
+    plan = replace(plan, limit_s=options.seconds or plan.limit_s)
     content = before(options.json)
     content |= facts(device) | {
         "machine": machine() | {"dtype": str(model.dtype), "checkpoint": model.name},
