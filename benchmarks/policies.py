@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from engine import machine
 from outcome import OBJECTIVE, Outcome, outcome, spread, summary
-from pipelines import STEP_OVERHEAD, TEXT_S, DiffusersPipeline
+from pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
 from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice, Tables
 from policy_tables import show
 from serving import WINDOW_S, Served, in_turns, replay, saturate
@@ -300,7 +300,7 @@ def simulation(options: argparse.Namespace) -> dict[str, Any]:
     content |= facts(device) | {
         "device": f"{options.family} by {TABLE}",
         "estimates": {
-            "text_s": TEXT_S,
+            "text_s": {"diffusers, a batch": TEXT_S, "engine, each text": ENGINE_TEXT_S},
             "step_overhead": STEP_OVERHEAD,
             "other sizes": "in proportion to their area",
         },
