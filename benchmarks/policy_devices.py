@@ -132,6 +132,7 @@ class SimulatedDevice:
         self.model = model
         self.native = Native(side, side)
         self.most_rows = most_rows
+        self.times = times
         self._table = Table(times, (CELLS, CELLS))
         self._diffusers_table = Table(diffusers_times or times, (CELLS, CELLS))
         self._around = around

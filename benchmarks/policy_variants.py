@@ -1,6 +1,6 @@
 """What the policies of policies.py would do with other settings, on the simulated device.
 
-    python benchmarks/policy_variants.py [--traffic NAME] [--json FILE]
+    python benchmarks/policy_variants.py [--traffic NAME ...] [--devices] [--json FILE]
 
 Every variant serves the same requests at the same rate: BAR_LOAD of what request-level batching can
 do as policies.py has it.
@@ -14,12 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import policies
 import torch
 from policies import BAR_LOAD, MOST_ROWS, STARTER, Plan, capacities, rounded, served_at
 from policy_devices import FIXED, REQUEST, STEP, Padded, SimulatedDevice
 from policy_tables import table
 from step_times import FAMILY, TABLE, StepTimes
-from traffic import MIXED, TRAFFICS, Traffic
+from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
 
 from worker.engine.model import Model, UnetCall, load_model
 
@@ -27,6 +28,7 @@ BUCKETS = (1, 2, 4, 8, 16, 32)
 SEEDS = (0, 1, 2)
 REQUESTS = 300
 PLAN = Plan(at_bar=REQUESTS, elsewhere=0, saturation=400, policies=(REQUEST, STEP))
+BARRED = (EQUAL, MIXED, SHORT)
 USERS = (16, 64, 256)
 HEAD = ("policy", "variant", "at saturation, pictures/s", "p95 s", "on time", "rows a call")
 
@@ -54,18 +56,57 @@ def variants(model: Model, times: StepTimes) -> dict[tuple[str, str], SimulatedD
     for window_s in (0.0, 0.2, 1.0):
         name = f"a window of {1000 * window_s:.0f} ms"
         found[REQUEST, name] = SimulatedDevice(model, times, rows, window_s=window_s)
-    eager = StepTimes.read(TABLE, FAMILY)
-    eager = replace(eager, unet_s=eager_unet_s(TABLE, FAMILY))
-    found[REQUEST, "U-Net calls as diffusers launches them"] = SimulatedDevice(
-        model, times, rows, diffusers_times=eager
-    )
     return found
 
 
-def eager_unet_s(file: Path, family: str) -> dict[int, float]:
-    runs = json.loads(file.read_text()).values()
-    unets = next(run["unets"] for run in runs if "unets" in run)
-    return {int(rows): taken for rows, taken in unets[family]["seconds"]["diffusers"].items()}
+def devices(model: Model) -> dict[str, SimulatedDevice]:
+    """The device by other step times: how much a ratio owes to what batching gives there."""
+    runs = json.loads(TABLE.read_text())
+    first = StepTimes.read(TABLE, FAMILY)
+    eager = replace(first, unet_s=_seconds(runs["first run"]["unets"][FAMILY], "diffusers"))
+    second = runs["second run, beside compiling processes"]
+    recorded = replace(first, unet_s=_from_ms(second["recorded_ms"][FAMILY]))
+    whole_step_ms = runs["third run"]["pictures"]["engine_compiled"]["ms_per_step"]
+    compiled_ms = second[f"{FAMILY} compiled and recorded_ms"]
+    compiled = StepTimes(
+        first.cells,
+        _from_ms({"2": compiled_ms["2"], "8": compiled_ms["8"], "32": whole_step_ms}),
+        _from_ms(second[f"{FAMILY} decoder compiled and recorded_ms"]),
+    )
+    rows = MOST_ROWS["cuda"]
+    return {
+        "SD 1.5, recorded (as policies.py has it)": SimulatedDevice(model, first, rows),
+        "SD 1.5, diffusers' calls as it launches them": SimulatedDevice(
+            model, first, rows, diffusers_times=eager
+        ),
+        "SD 1.5, recorded, of the second run": SimulatedDevice(model, recorded, rows),
+        "SD 1.5, compiled and recorded": SimulatedDevice(model, compiled, rows),
+        "SD 2.1, recorded": SimulatedDevice(model, StepTimes.read(TABLE, "SD 2.1"), rows),
+        "SDXL, recorded, at most 16 rows": SimulatedDevice(
+            model, StepTimes.read(TABLE, "SDXL"), 16
+        ),
+    }
+
+
+def _seconds(unet: Mapping[str, Any], mode: str) -> dict[int, float]:
+    return {int(rows): taken for rows, taken in unet["seconds"][mode].items()}
+
+
+def _from_ms(taken: Mapping[str, float]) -> dict[int, float]:
+    return {int(rows): each / 1000 for rows, each in taken.items()}
+
+
+def bars_by_device(model: Model) -> dict[str, Any]:
+    plan = replace(PLAN, seeds=SEEDS, loads=(BAR_LOAD,))
+    found = {}
+    for name, device in devices(model).items():
+        traffics = {each.name: policies.measure(device, each, plan) for each in BARRED}
+        times = device.times
+        found[name] = {
+            "gain": times.step_s(2) / 2 / (times.step_s(device.most_rows) / device.most_rows),
+            "bars": policies.bars(traffics),
+        }
+    return found
 
 
 def measure(traffic: Traffic, model: Model, times: StepTimes) -> dict[str, Any]:
@@ -104,16 +145,32 @@ def show(name: str, content: Mapping[str, Any]) -> None:
     print(table(head, [[many, *(f"{each[p]:.2f}" for p in PLAN.policies)] for many, each in users]))
 
 
+def show_devices(found: Mapping[str, Any]) -> None:
+    bars = list(next(iter(found.values()))["bars"])
+    lines = [
+        [name, f"{each['gain']:.2f}", *(f"{each['bars'][bar]['found']:.2f}" for bar in bars)]
+        for name, each in found.items()
+    ]
+    print()
+    print(table(("step times", "a row of 2 over one of the most rows", *bars), lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--traffic", nargs="+", choices=TRAFFICS, default=[MIXED.name])
+    parser.add_argument("--traffic", nargs="+", choices=TRAFFICS, default=[MIXED.name, EQUAL.name])
+    parser.add_argument("--devices", action="store_true", help="the bars by other step times")
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
     model = load_model(STARTER, torch.device("cpu"), torch.float32)
     times = StepTimes.read(TABLE, FAMILY)
-    found = {name: measure(TRAFFICS[name], model, times) for name in options.traffic}
+    found: dict[str, Any] = {
+        name: measure(TRAFFICS[name], model, times) for name in options.traffic
+    }
     for name, content in found.items():
         show(name, content)
+    if options.devices:
+        found["devices"] = bars_by_device(model)
+        show_devices(found["devices"])
     if options.json:
         options.json.write_text(json.dumps(rounded(found), indent=1) + "\n")
 
