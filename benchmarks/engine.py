@@ -2,6 +2,7 @@
 
     python benchmarks/engine.py [--checkpoint FOLDER] [--dtypes float32 bfloat16] [--quick]
         [--json FILE]
+    python benchmarks/engine.py --show FILE    # such a JSON as the README's table
 
 (a) diffusers' pipeline, one request after another; (b) diffusers with one static batch of equal
 requests; (c) the engine with CONCURRENT mixed requests in flight; (d) bare U-Net calls. All are
@@ -262,6 +263,43 @@ def show(result: dict[str, object]) -> None:
     )
 
 
+def markdown(content: dict[str, Any]) -> str:
+    """The README's table, of a JSON."""
+    dtypes = [name for name in content if name != "machine"]
+    results = [content[dtype]["result"] for dtype in dtypes]
+    beside = [result.get(f"over_{dtypes[0]}_one_by_one", result) for result in results]
+    rows: list[tuple[str, list[str]]] = [
+        (text, [f"{result[key]:.1f}" for result in results])
+        for text, key in (
+            ("(a) diffusers, one request after another", "one_by_one_ms"),
+            (f"(b) diffusers, one static batch of {CONCURRENT} equal requests", "static_batch_ms"),
+            (f"(c) the engine, {CONCURRENT} mixed requests in flight", "engine_ms"),
+        )
+    ]
+    for count in ("2", "16"):
+        calls = [f"{result['unet_ms'][count]:.1f}" for result in results]
+        rows.append((f"(d) bare U-Net calls of {count} rows", calls))
+    worst = [max(result["step_ratio"].values()) for result in results]
+    rows += [
+        ("(c) over (a), in throughput", [f"{result['gain']:.2f}" for result in results]),
+        (f"(c) over (a) in {dtypes[0]}", [f"{each['gain']:.2f}" for each in beside]),
+        (
+            "what batching can give: a row of 2 over a row of 16",
+            [f"{result['ceiling']:.2f}" for result in results],
+        ),
+        (
+            f"(c) over (a), of that (bar: {BATCHING_BAR})",
+            [f"{result['share_of_ceiling']:.2f}" for result in results],
+        ),
+        (
+            f"step over a bare call of the same rows, worst of 2 to 16 (bar: {STEP_BAR})",
+            [f"{ratio:.3f}" for ratio in worst],
+        ),
+    ]
+    lines = [f"| | {' | '.join(dtypes)} |", "|---" * (len(dtypes) + 1) + "|"]
+    return "\n".join([*lines, *(f"| {text} | {' | '.join(values)} |" for text, values in rows)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
@@ -272,7 +310,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round, to see that it works")
     parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--show", type=Path, help="a JSON to print as Markdown; measures nothing")
     options = parser.parse_args()
+    if options.show:
+        print(markdown(json.loads(options.show.read_text())))
+        return
     benches = {dtype: Bench(started(options, dtype)) for dtype in options.dtypes}
     facts = machine() | {"checkpoint": next(iter(benches.values())).model.name}
     print(", ".join(f"{name}: {value}" for name, value in facts.items() if value))

@@ -38,6 +38,7 @@ from benchmarks.cpu_modes import Bench, Mode, inputs
 ROWS = (1, 2, 4, 8, 16, 32)
 ALONE = (2, 16)  # where each operation is called by itself, too
 DTYPES = (torch.float32, torch.bfloat16)
+CALLS = 5
 SIDES = (256, 384, 512, 768, 1024, 1536)
 LEVELS = {"L2": 1 << 20, "L3": 12 << 20, "RAM": 512 << 20}  # bytes that the arrays take together
 FITS = {"L2": 2 << 20, "L3": 32 << 20}  # bytes up to which an operation stays at the level
@@ -127,10 +128,11 @@ def operations(call: Callable[[], object]) -> list[Operation]:
 
 
 def best(call: Callable[[], object], seconds: float = 0.15) -> float:
-    """The fastest call's seconds."""
+    """The fastest call's seconds, of at least CALLS."""
     call()
-    fastest, until = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    fastest, until, calls = float("inf"), time.perf_counter() + seconds, 0
+    while calls < CALLS or time.perf_counter() < until:
+        calls += 1
         began = time.perf_counter()
         call()
         fastest = min(fastest, time.perf_counter() - began)
