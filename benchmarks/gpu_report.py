@@ -40,6 +40,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from worker.engine.budget import RowBudget
+from worker.engine.call_options import CallOptions
 from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.device import finish
 from worker.engine.engine import Engine
@@ -106,7 +107,7 @@ def exactness(setting: Setting) -> dict[str, float]:
     """The starter in half precision against float32, and recorded calls against plain ones."""
     half = load_model(STARTER, setting.device, setting.dtype)
     whole = load_model(STARTER, setting.device, torch.float32)
-    plain = load_model(STARTER, setting.device, setting.dtype, records=False)
+    plain = load_model(STARTER, setting.device, setting.dtype, CallOptions(records=False))
     on_cpu = load_model(STARTER, torch.device("cpu"), torch.float32)
     drawn = draw(half)
     found = {
@@ -118,7 +119,7 @@ def exactness(setting: Setting) -> dict[str, float]:
         ),
     }
     if setting.compiles:
-        compiled = load_model(STARTER, setting.device, setting.dtype, compiles=True)
+        compiled = load_model(STARTER, setting.device, setting.dtype, CallOptions(compiles=True))
         found["compiled_against_plain_db"] = psnr(draw(compiled), drawn)
     return found
 
@@ -251,7 +252,7 @@ def pictures(setting: Setting) -> dict[str, object]:
     found["diffusers_batch"] = diffusers_rate(model, STATIC_BATCH, 2)
     found["engine"] = engine_rate(model, setting)
     if setting.compiles:
-        compiled = prepare(model, records=True, compiles=True)
+        compiled = prepare(model, CallOptions(compiles=True))
         found["engine_compiled"] = engine_rate(compiled, setting)
         model.unet.compile()
         model.vae.decoder.compile()
