@@ -7,7 +7,9 @@ import torch
 import transformers
 
 from contract.errors import BadSetting
+from worker.compilation import compile_model, keep_compiled
 from worker.engine.budget import RowBudget
+from worker.engine.call_options import CallOptions
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
 from worker.engine.unet_timing import measure_budget

@@ -98,7 +98,7 @@ def test_attention_is_torchs_own(tiny: Model) -> None:
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of its own
 def test_compiled_pictures_are_exact(checkpoint: Path, references: References) -> None:
-    """By inductor, for row counts of a plan, beside pictures of another size that is not compiled."""
+    """By inductor, for row counts of a plan, beside a picture of a size that is not compiled."""
     plain = load_model(checkpoint, CPU, torch.float32)
     plan = RowPlan((2, 4))
     model = prepare(plain, CallOptions(compiles=True, plan=plan, channels_last=False))
