@@ -70,8 +70,9 @@ class WorkerSettings(CommonSettings):
         Literal["auto", "true", "false"],
         BeforeValidator(lower),
         Field(
-            description="Whether weights lie in memory channel by channel of each pixel; `auto` is "
-            "true where the model is compiled. The last bits of pictures may change."
+            description="Whether the weights of convolutions lie in memory pixel by pixel; `auto`: on "
+            "a CPU those of the decoder, on a GPU what is compiled. Last bits of pictures may "
+            "change."
         ),
     ] = "auto"
     fixed_rows: Annotated[

@@ -7,15 +7,11 @@ from worker.engine.row_plan import RowPlan
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What makes calls faster or pictures bit-equal; none of it changes what is computed."""
+    """What makes calls faster, or pictures bit-equal; nothing here changes more than last bits."""
 
     records: bool = True  # whether a GPU replays U-Net calls; see `recorder.py`
     compiles: bool = False  # the U-Net and the decoder, at the native size; see `compiled.py`
-    channels_last: bool | None = None  # how weights lie in memory; None: where they are compiled
+    channels_last: bool | None = None  # how weights lie in memory; None: as is fastest
     fused: bool = False  # query, key and value of the attention in one product
     plan: RowPlan | None = None  # row counts of compiled U-Net calls; None: any number of rows
-    fixed_rows: int | None = None  # rows of every U-Net call; see `fixed.py`
-
-    @property
-    def lays_channels_last(self) -> bool:
-        return self.compiles if self.channels_last is None else self.channels_last
+    fixed_rows: int | None = None  # rows of every U-Net call; see `row_plan.py`

@@ -151,9 +151,8 @@ def prepare(model: Model, options: CallOptions) -> Model:
     predict, decode = call_unet(model.unet), call_vae(model.vae)
     if options.fused:
         model.unet.fuse_qkv_projections()
-    if options.lays_channels_last:
-        for part in (model.unet, model.vae):
-            part.to(memory_format=torch.channels_last)
+    for part in _laid_channels_last(model, options):
+        part.to(memory_format=torch.channels_last)
     if options.fixed_rows is not None and model.device.type == "cpu":
         part_rows(model.unet)
     plan_for = _plan_for(model, options)
@@ -170,6 +169,15 @@ def prepare(model: Model, options: CallOptions) -> Model:
     if options.fixed_rows is not None:
         decode = OneByOne(decode)
     return replace(model, unet_call=predict, vae_call=decode)
+
+
+def _laid_channels_last(model: Model, options: CallOptions) -> tuple[Any, ...]:
+    """By default what it was measured to make faster: docs/performance.md."""
+    if options.channels_last is not None:
+        return (model.unet, model.vae) if options.channels_last else ()
+    if model.device.type == "cpu":
+        return (model.vae,)
+    return (model.unet, model.vae) if options.compiles else ()
 
 
 def _plan_for(model: Model, options: CallOptions) -> PlanFor | None:
