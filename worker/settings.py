@@ -70,8 +70,8 @@ class WorkerSettings(CommonSettings):
         Literal["auto", "true", "false"],
         BeforeValidator(lower),
         Field(
-            description="Whether the weights of convolutions lie in memory pixel by pixel; `auto`: on "
-            "a CPU those of the decoder, on a GPU what is compiled. Last bits of pictures may "
+            description="Whether the weights of convolutions lie in memory pixel by pixel; `auto`: "
+            "on a CPU those of the decoder, on a GPU what is compiled. Last bits of pictures may "
             "change."
         ),
     ] = "auto"

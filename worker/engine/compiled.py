@@ -16,6 +16,9 @@ Size = tuple[int, int]
 """The last two sides of a function's first tensor. Calls of another size are left uncompiled:
 compiling takes a minute or more, in which everybody would wait."""
 
+MOST_COUNTS = 64
+"""How often torch may compile one function, for all models of this process."""
+
 
 class CompiledRows:
     """A function of tensors [rows, ...], compiled once for any number of rows, or once for each."""
@@ -36,6 +39,10 @@ class CompiledRows:
         self._function = function
         self._size = size
         self._for_each_count = for_each_count
+        if for_each_count:  # past its limit torch would leave further counts uncompiled
+            torch._dynamo.config.recompile_limit = max(
+                torch._dynamo.config.recompile_limit, MOST_COUNTS
+            )
         self._compiled = torch.compile(
             function, backend=backend, dynamic=False if for_each_count else None
         )
