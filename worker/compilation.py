@@ -82,9 +82,7 @@ def keep_compiled(folder: Path | None) -> None:
     elif folder is not None:
         raise BadSetting(f"DARKROOM_COMPILE_CACHE is {folder}, but {reason}.")
     else:
-        logger.warning(
-            "%s cannot be used: %s; torch keeps what it compiles elsewhere", chosen, reason
-        )
+        logger.warning("what torch compiles is kept in its own place: %s: %s", chosen, reason)
 
 
 def _default_folder() -> Path:

@@ -62,16 +62,16 @@ def test_a_unet_is_compiled_once_for_any_number_of_rows(tiny: Model, backend: Ba
 
 
 @torch.inference_mode()
-def test_a_unet_is_compiled_once_for_each_count_of_a_plan(tiny: Model, backend: Backend) -> None:
-    plain, native = call_unet(tiny.unet), tiny.native_shape
+def test_what_is_called_with_few_row_counts_is_compiled_once_for_each(backend: Backend) -> None:
+    def plain(latents: Tensor, timesteps: Tensor) -> Tensor:
+        return latents * timesteps[:, None, None, None]
+
+    native, other = (8, 8), (8, 12)
     compiled = CompiledRows(plain, native, backend, for_each_count=True)
     planned = PlannedRows(compiled, {native: RowPlan((1, 2, 4))}.get)
-    for rows in (1, 4, 3, 6, 2):
-        given = unet_arguments(tiny, rows, native)
-        assert torch.allclose(planned(*given), plain(*given), atol=1e-5)
-    assert backend.graphs == 3
-    given = unet_arguments(tiny, 5, (8, 12))
-    assert torch.equal(planned(*given), plain(*given))
+    for rows, size in ((1, native), (4, native), (3, native), (6, native), (2, native), (5, other)):
+        given = (torch.randn(rows, 4, *size), torch.rand(rows))
+        assert torch.equal(planned(*given), plain(*given))
     assert backend.graphs == 3
 
 
