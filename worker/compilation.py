@@ -21,9 +21,12 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch looks for what it compiled before: its graphs, C++ libraries and GPU kernels."""
 
 
-def compile_model(model: Model, options: CallOptions, most_rows: int) -> Model:
-    """The model with compiled calls of its native size, all of which have been called: by row
-    counts of 2, 4, 8, ... and `most_rows`, or by the fixed one.
+def compile_model(model: Model, options: CallOptions, most_rows: int, *, in_buckets: bool) -> Model:
+    """The model with compiled calls of its native size, which have been called with 1, 2, 4, 8, ...
+    and `most_rows` rows, or with the fixed number.
+
+    Args:
+        in_buckets: whether calls have these row counts only, each compiled by itself.
 
     Raises:
         BadSetting: torch finds no compiler here, or none that can do it.
@@ -32,7 +35,7 @@ def compile_model(model: Model, options: CallOptions, most_rows: int) -> Model:
 
     began = time.perf_counter()
     counts = buckets(most_rows) if options.fixed_rows is None else (options.fixed_rows,)
-    plan = RowPlan(counts) if options.fixed_rows is None else None
+    plan = RowPlan(counts) if in_buckets and options.fixed_rows is None else None
     compiled = prepare(model, replace(options, compiles=True, plan=plan))
     try:
         seconds = _warm_up(compiled, counts)

@@ -59,6 +59,14 @@ class WorkerSettings(CommonSettings):
             "makes pictures of the native size faster; their last bits may change."
         ),
     ] = False
+    compile_buckets: Annotated[
+        bool,
+        Field(
+            description="Whether what is compiled is compiled for 1, 2, 4, 8, ... rows each, and "
+            "calls of the native size are split or filled up to these, instead of once for any "
+            "number; the first start takes several times as long."
+        ),
+    ] = False
     compile_cache: Annotated[
         Path | None,
         Field(

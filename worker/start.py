@@ -35,7 +35,8 @@ def start_engine(settings: WorkerSettings) -> Engine:
     model = load_model(settings.checkpoint, device, dtype, options)
     budget = _budget(model, settings)
     if settings.compile:
-        model = compile_model(model, options, budget.native_rows)
+        rows, in_buckets = budget.native_rows, settings.compile_buckets
+        model = compile_model(model, options, rows, in_buckets=in_buckets)
     engine = Engine(model, budget, settings.prompt_cache)
     assert engine.previewer  # fits it
     return engine
