@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from engine import machine
 from outcome import OBJECTIVE, Outcome, outcome, spread, summary
-from pipelines import STEP_OVERHEAD, TEXT_S, DiffusersPipeline
+from pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
 from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice, Tables
 from policy_tables import show
 from serving import WINDOW_S, Served, in_turns, replay, saturate
@@ -49,6 +49,7 @@ USERS = 64
 """Requests that are always there at saturation, in work or waiting."""
 
 BAR_TRAFFICS = [EQUAL.name, MIXED.name, SHORT.name]
+SATURATION_WEIGHT = 1.5
 WARM_UP = 16  # pictures at saturation that do not count
 MOST_ROWS = {"cpu": 16, "cuda": 32}
 
@@ -58,22 +59,22 @@ class Plan:
     """How much is measured, of each traffic and for each seed."""
 
     at_bar: int  # requests at BAR_LOAD, which count for the bars
-    elsewhere: int  # requests at the other loads, which draw the curve
+    elsewhere: int  # requests at the other loads, which draw the curve, for two seeds at most
     saturation: int  # pictures at saturation
     seeds: tuple[int, ...] = (0,)
     loads: tuple[float, ...] = LOADS
     policies: tuple[str, ...] = (ONE, REQUEST, STEP)
     users: int = USERS
-    limit_s: float = math.inf  # of real time
+    limit_s: float = math.inf  # of real time, about
 
 
-FULL = Plan(at_bar=150, elsewhere=40, saturation=96)
-QUICK = Plan(at_bar=24, elsewhere=0, saturation=32, loads=(BAR_LOAD,))
+FULL = Plan(at_bar=200, elsewhere=50, saturation=96, limit_s=160.0)
+QUICK = Plan(at_bar=40, elsewhere=0, saturation=32, loads=(BAR_LOAD,), limit_s=20.0)
 SMALL = Plan(at_bar=6, elsewhere=0, saturation=20, loads=(BAR_LOAD,))
 SIMULATED = Plan(
     at_bar=400,
-    elsewhere=400,
-    saturation=800,
+    elsewhere=300,
+    saturation=400,
     seeds=(0, 1, 2, 3, 4),
     policies=(ONE, REQUEST, STEP, FIXED),
 )
@@ -124,30 +125,48 @@ def served_at(
     }
 
 
-def measure(device: Device, traffic: Traffic, plan: Plan) -> dict[str, Any]:
-    """One traffic: capacities, and what became of the requests at each load."""
+def measure(
+    device: Device, traffic: Traffic, plan: Plan, known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One traffic: capacities, and what became of the requests at each load.
+
+    Args:
+        known: what was found before; its capacities and its other loads hold.
+    """
     began = time.perf_counter()
-    until = began + 0.4 * plan.limit_s
-    saturated = [capacities(device, traffic, plan, seed, until) for seed in plan.seeds]
-    capacity = {name: spread([run[name] for run in saturated]) for name in saturated[0]}
-    most = {name: value["median"] for name, value in capacity.items() if value}
-    loads = {}
+    found = dict(known) if known else saturated(device, traffic, plan)
+    most = {name: value["median"] for name, value in found["capacity_per_s"].items()}
+    loads = dict(found.get("loads", {}))
     for load in plan.loads:
         count = plan.at_bar if load == BAR_LOAD else plan.elsewhere
-        if plan.limit_s < math.inf:
-            left = (began + plan.limit_s - time.perf_counter()) / len(plan.loads)
-            count = max(SMALL.at_bar, min(count, int(left / (1 / most[REQUEST] + 1 / most[STEP]))))
+        if plan.limit_s < math.inf:  # nobody needs more of the device than one by one
+            share = plan.limit_s * _weight(load) / _weights(plan)
+            count = max(1, min(count, int(share * most[ONE] / 2)))
         runs = [
             served_at(device, traffic, plan.policies, load * most[REQUEST], count, seed)
-            for seed in plan.seeds
+            for seed in (plan.seeds if load == BAR_LOAD else plan.seeds[:2])
         ]
         loads[str(load)] = {"policies": summary(runs), "ratios": ratios(runs)}
+    taken = found.get("measured_in_s", 0.0) + time.perf_counter() - began
+    return found | {"loads": dict(sorted(loads.items())), "measured_in_s": taken}
+
+
+def saturated(device: Device, traffic: Traffic, plan: Plan) -> dict[str, Any]:
+    until = time.perf_counter() + plan.limit_s * SATURATION_WEIGHT / _weights(plan)
+    runs = [capacities(device, traffic, plan, seed, until) for seed in plan.seeds]
     return {
-        "capacity_per_s": capacity,
-        "capacity_ratio": spread([run[STEP] / run[REQUEST] for run in saturated]),
-        "loads": loads,
-        "measured_in_s": time.perf_counter() - began,
+        "capacity_per_s": {name: spread([run[name] for run in runs]) for name in runs[0]},
+        "capacity_ratio": spread([run[STEP] / run[REQUEST] for run in runs]),
     }
+
+
+def _weights(plan: Plan) -> float:
+    return SATURATION_WEIGHT + sum(map(_weight, plan.loads))
+
+
+def _weight(load: float) -> float:
+    """Of a load, in the time that there is."""
+    return 3.0 if load == BAR_LOAD else 0.5
 
 
 def ratios(runs: Sequence[Mapping[str, Outcome]]) -> dict[str, Any]:
@@ -231,6 +250,10 @@ def main() -> None:
     parser.add_argument("--family", default=FAMILY, help="of the step times")
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
     parser.add_argument("--small", action="store_true", help="seconds, for a tiny checkpoint")
+    parser.add_argument(
+        "--loads", nargs="+", type=float, help="these alone; the rest of the file's stays"
+    )
+    parser.add_argument("--seconds", type=float, help="about so long for each traffic")
     parser.add_argument("--json", type=Path, help="file to add the result to")
     options = parser.parse_args()
     content = simulation(options) if options.simulated else reality(options)
@@ -253,12 +276,17 @@ def reality(options: argparse.Namespace) -> dict[str, Any]:
     )
     device = RealDevice(model, options.rows or MOST_ROWS[device_type])
     plan = SMALL if options.small else QUICK if options.quick else FULL
+    plan = replace(
+        plan,
+        limit_s=options.seconds or plan.limit_s,
+        loads=tuple(options.loads or plan.loads),
+    )
     content = before(options.json)
     content |= facts(device) | {
         "machine": machine() | {"dtype": str(model.dtype), "checkpoint": model.name},
         "exactness_of_255": exactness(device),
     }
-    add_traffics(content, device, plan, options.traffic or BAR_TRAFFICS)
+    add_traffics(content, device, plan, options.traffic or BAR_TRAFFICS, bool(options.loads))
     return content
 
 
@@ -272,7 +300,7 @@ def simulation(options: argparse.Namespace) -> dict[str, Any]:
     content |= facts(device) | {
         "device": f"{options.family} by {TABLE}",
         "estimates": {
-            "text_s": TEXT_S,
+            "text_s": {"diffusers, a batch": TEXT_S, "engine, each text": ENGINE_TEXT_S},
             "step_overhead": STEP_OVERHEAD,
             "other sizes": "in proportion to their area",
         },
@@ -295,10 +323,21 @@ def facts(device: Device) -> dict[str, Any]:
     }
 
 
-def add_traffics(content: dict[str, Any], device: Device, plan: Plan, names: Sequence[str]) -> None:
+def add_traffics(
+    content: dict[str, Any],
+    device: Device,
+    plan: Plan,
+    names: Sequence[str],
+    keeps: bool = False,
+) -> None:
+    """
+    Args:
+        keeps: whether what a traffic has already is kept, its capacities above all.
+    """
     traffics = content.setdefault("traffics", {})
     for name in names:
-        traffics[name] = asdict(TRAFFICS[name]) | measure(device, TRAFFICS[name], plan)
+        known = traffics.get(name) if keeps else None
+        traffics[name] = asdict(TRAFFICS[name]) | measure(device, TRAFFICS[name], plan, known)
         print(f"{name}: measured in {traffics[name]['measured_in_s']:.0f} s", flush=True)
     content["bars"] = bars(traffics)
 

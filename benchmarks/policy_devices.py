@@ -112,26 +112,39 @@ class RealDevice:
 class SimulatedDevice:
     """A table of step times. The engine is the real one; its model computes nothing."""
 
-    def __init__(self, model: Model, times: StepTimes, most_rows: int, around: Around = as_it_is):
+    def __init__(
+        self,
+        model: Model,
+        times: StepTimes,
+        most_rows: int,
+        *,
+        diffusers_times: StepTimes | None = None,
+        around: Around = as_it_is,
+        window_s: float = WINDOW_S,
+    ):
         """
         Args:
             model: a small one, whose text encoder, U-Net and decoder are not called.
+            diffusers_times: those of the pipeline's calls, where they are not the engine's.
             around: what stands between the engine and the U-Net, such as padding.
         """
         side = CELLS * model.vae_scale_factor
         self.model = model
         self.native = Native(side, side)
         self.most_rows = most_rows
+        self.times = times
         self._table = Table(times, (CELLS, CELLS))
+        self._diffusers_table = Table(diffusers_times or times, (CELLS, CELLS))
         self._around = around
+        self._window_s = window_s
 
-    def server(self, policy: str, tables: Tables, window_s: float = WINDOW_S) -> Server:
+    def server(self, policy: str, tables: Tables) -> Server:
         clock = VirtualClock()
-        pipeline = TablePipeline(self.model, self._table, clock)
+        pipeline = TablePipeline(self.model, self._diffusers_table, clock)
         if policy == ONE:
             return OneByOne(clock, pipeline)
         if policy == REQUEST:
-            return RequestBatching(clock, pipeline, self.most_rows, window_s)
+            return RequestBatching(clock, pipeline, self.most_rows, self._window_s)
         around = self._padded if policy == FIXED else self._around
         model = simulated(self.model, self._table, clock, around)
         return StepLevel(clock, Engine(model, RowBudget(self.most_rows, (CELLS, CELLS))), tables)
@@ -139,7 +152,7 @@ class SimulatedDevice:
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers."""
         clock = VirtualClock()
-        TablePipeline(self.model, self._table, clock).develop([request])
+        TablePipeline(self.model, self._diffusers_table, clock).develop([request])
         return clock.now
 
     def _padded(self, call: UnetCall) -> UnetCall:
