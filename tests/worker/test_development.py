@@ -59,3 +59,10 @@ def test_what_no_checkpoint_has_kept_is_counted_in_the_rows_that_it_had(engine: 
         development = Development(new_job_id(), request, told=told)
         development.pictures(table, engine)
         assert development.forgone == row_steps
+
+
+def test_a_picture_that_is_only_decoded_takes_no_row(engine: Engine) -> None:
+    development = Development(new_job_id(), REQUEST)
+    development.note_denoised(development.keys[1])
+    assert development.rows({}) == 2 * 2
+    assert development.undeveloped == set(development.keys)

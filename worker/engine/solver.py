@@ -69,7 +69,7 @@ class Compiled:
         self._compiled = torch.compile(function, backend=backend, dynamic=True)
 
     def __call__(self, *given: Tensor) -> Tensor:
-        pictures = len(given[0])
+        given, pictures = filled(*given), len(given[0])
         if pictures == 1:  # which torch would compile apart, as it would another memory layout
             given = tuple(torch.cat([each, each]) for each in given)
         given = tuple(each.contiguous() for each in given)
@@ -114,14 +114,12 @@ def fused(device: torch.device, *, records: bool, compiles: bool) -> Advance:
 
 @torch.inference_mode()
 def rehearse(follow: Advance, channels: int, shape: tuple[int, int], device: torch.device) -> None:
-    """Has what follows a U-Net call compiled, with noise and without, before a picture waits for
-    it."""
-    past = torch.zeros(2, 2 * HISTORY, channels, *shape, device=device)
-    current, guidance = past.new_zeros(2, PROGRAM_WIDTH), past.new_ones(2, 1, 1, 1)
-    answers, fresh = past.new_zeros(2, 2, channels, *shape)
-    given = (current, past, answers, pairs_of(0, 2).to(device), guidance)
-    follow(*given)
-    follow(*given, fresh)
+    """Has what follows a U-Net call compiled before a picture waits for it."""
+    pictures = 5  # a number that no other side has, which torch would take for the same
+    past = torch.zeros(pictures, 2 * HISTORY, channels, *shape, device=device)
+    current, guidance = past.new_zeros(pictures, PROGRAM_WIDTH), past.new_ones(pictures, 1, 1, 1)
+    answers = past.new_zeros(2 * pictures, channels, *shape)
+    follow(current, past, answers, pairs_of(pictures, pictures).to(device), guidance)
 
 
 def _column(current: Tensor, column: int) -> Tensor:
