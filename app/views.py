@@ -148,6 +148,14 @@ READY_EXAMPLE = {
             "metrics_port": 9464,
             "started_at": 1795509933.8,
             "row_steps_per_s": 412.5,
+            "pace": {
+                "step_s": 0.0045,
+                "row_s": 0.0033,
+                "aside_s": 0.06,
+                "rows": 12.0,
+                "row_steps": 171.0,
+                "sizes": ["128x128"],
+            },
         }
     ],
 }
@@ -249,8 +257,9 @@ class JobView(_View):
     estimated_s: Annotated[
         float | None,
         Field(
-            description="Seconds until it is done, estimated from the work before it and the speed "
-            "of the workers; null once it has ended, or where no speed is known."
+            description="Seconds until it is done, as estimated: of a job that waits from the work "
+            "before it and the pace of the workers, of one that runs from its progress. Null once "
+            "it has ended, or where no pace is known."
         ),
     ]
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
@@ -280,8 +289,7 @@ class JobView(_View):
     links: Links
 
     @classmethod
-    def of(cls, record: JobRecord, row_steps_per_s: float | None) -> Self:
-        """`row_steps_per_s` is the speed of the model's live workers, where it is known."""
+    def of(cls, record: JobRecord, estimated_s: float | None) -> Self:
         result = record.result
         return cls(
             id=record.id,
@@ -292,7 +300,7 @@ class JobView(_View):
             started_at=record.started_at,
             ended_at=record.ended_at,
             queue_position=record.queue_position,
-            estimated_s=_estimate_s(record, row_steps_per_s),
+            estimated_s=estimated_s,
             progress=_progress(record),
             images=_images(record),
             warnings=record.request.warnings + (result.warnings if result is not None else []),
@@ -342,17 +350,6 @@ def job_url(job_id: str) -> str:
 
 def image_url(job_id: str, n: int) -> str:
     return f"{job_url(job_id)}/images/{n}"
-
-
-def seconds_for(work: float, row_steps_per_s: float | None) -> float | None:
-    """How long so many row-steps take; None where no speed is known."""
-    return round(work / row_steps_per_s, 1) if row_steps_per_s else None
-
-
-def _estimate_s(record: JobRecord, row_steps_per_s: float | None) -> float | None:
-    if record.work_ahead is None:
-        return record.left_s
-    return seconds_for(record.work_ahead, row_steps_per_s)
 
 
 def _progress(record: JobRecord) -> Progress | None:

@@ -136,6 +136,17 @@ class SimulatedEngine:
         waiting = sum(picture.rows for picture in self._waiting)
         return float(waiting + sum(row.most_rows for row in self._rows))
 
+    @property
+    def row_steps_left(self) -> float:
+        waiting = (each.rows * len(each.table) for each in self._waiting)
+        running = (row.picture.rows * (len(row.picture.table) - row.step) for row in self._rows)
+        return float(sum(waiting) + sum(running))
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        side = PIXELS_PER_CELL * self._times.cells
+        return set() if self.is_idle else {(side, side)}
+
     def add(self, picture: Picture) -> None:
         self._waiting.append(picture)
 

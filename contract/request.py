@@ -308,6 +308,11 @@ class JobRequest(_Asked):
         return self.priority == "high"
 
     @property
+    def evaluations(self) -> int:
+        """Of the model, by each picture."""
+        return SAMPLERS[self.sampler].evaluations(self.steps)
+
+    @property
     def guided_steps(self) -> range:
         """The steps at which each picture brings two rows; at the others it brings one."""
         return guided_steps(self.guidance, self.guidance_start, self.guidance_stop, self.steps)
@@ -320,7 +325,8 @@ class JobRequest(_Asked):
     @property
     def row_steps(self) -> int:
         """The work in it: rows of U-Net calls."""
-        return self.images * (self.steps + len(self.guided_steps))
+        guided = round(self.evaluations * len(self.guided_steps) / self.steps)
+        return self.images * (self.evaluations + guided)
 
     @property
     def approximations(self) -> list[Approximation]:
@@ -338,3 +344,12 @@ class JobRequest(_Asked):
     def version(self) -> int:
         """Of the contract, the least by which its pictures can be drawn."""
         return max((SINCE[name] for name in SINCE.keys() - self.untold), default=1)
+
+    @property
+    def rows(self) -> float:
+        """Of a U-Net call that has all of its pictures in it, on average over its steps."""
+        return self.row_steps / self.evaluations
+
+    def cost(self, native: Size) -> float:
+        """What a row weighs, in rows of the model's own size."""
+        return self.width * self.height / (native.width * native.height)

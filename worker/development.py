@@ -215,11 +215,14 @@ class Development:
         start = self._starts.get(n)
         return start.step / self._evaluations if start is not None else 0.0
 
-    def progress(self, running: Mapping[Hashable, float], step_s: float | None) -> JobProgress:
+    def progress(
+        self, running: Mapping[Hashable, float], step_s: float | None, aside_s: float = 0.0
+    ) -> JobProgress:
         """
         Args:
             running: how far each running picture is, from 0 to 1.
             step_s: how long it takes until each has had one step more, where that is known.
+            aside_s: how long what follows the last step takes.
         """
         share = self.share(running)
         under_way = sum(key in running for key in self.undeveloped)
@@ -227,7 +230,7 @@ class Development:
         if step_s is not None and (under_way or not self.undeveloped):
             # Those that wait for room follow as the others leave.
             evaluations = (1.0 - share) * self.request.images * self._evaluations
-            left_s = evaluations / max(under_way, 1) * step_s
+            left_s = evaluations / max(under_way, 1) * step_s + aside_s
         return JobProgress.of(share, self.request.steps, left_s)
 
     def show(self, key: PictureKey, preview: Preview) -> JobPreview:

@@ -26,7 +26,7 @@ from contract.request import JobRequest
 from contract.resolution import check
 from contract.transactions import Claim
 from contract.version import require_known
-from contract.workers import ModelCard
+from contract.workers import ModelCard, Pace
 from worker.development import Development, PictureKey
 from worker.engine.picture import Developed, Spoiled
 from worker.publish import Publisher
@@ -183,16 +183,19 @@ class Intake:
             del self.jobs[key.job_id]
         return claim, development
 
-    def progress(self, row_steps_per_s: float | None) -> dict[tuple[str, str], JobProgress]:
+    def progress(self, pace: Pace | None) -> dict[tuple[str, str], JobProgress]:
         """How far each job is that has joined, by its id and that of its execution.
 
         Args:
-            row_steps_per_s: how fast the worker is, where that is known.
+            pace: how the worker gets on, where that is known.
         """
         running = self._engine.progress()
-        step_s = self._engine.width / row_steps_per_s if row_steps_per_s else None
+        step_s, aside_s = None, 0.0
+        if pace is not None:
+            width = min(pace.rows, self._engine.budget.native_rows)
+            step_s, aside_s = pace.round_s(width), pace.aside_s
         return {
-            (job_id, claim.execution.id): development.progress(running, step_s)
+            (job_id, claim.execution.id): development.progress(running, step_s, aside_s)
             for job_id, (claim, development) in self.jobs.items()
             if development.has_pictures
         }

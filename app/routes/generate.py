@@ -247,7 +247,7 @@ async def _admitted(
     require_callable(asked, services.settings)
     census = await services.census.get()
     request = admit(asked, census, services.settings, caller.limits)
-    terms = terms_for(caller, services.settings, census.row_steps_per_s(request.model))
+    terms = terms_for(caller, services.settings, census, request.model)
     return request, terms, census.models[request.model].fingerprint
 
 

@@ -13,8 +13,8 @@ from contract.identity import created_at
 from contract.request import MOST_SEED
 from contract.samplers import SAMPLERS
 from contract.version import SINCE
-from contract.workers import announce, withdraw
-from tests.app.conftest import serving
+from contract.workers import Pace, announce, withdraw
+from tests.app.conftest import WORKER, serving
 from tests.contract.samples import model_card, worker_card
 
 pytestmark = pytest.mark.anyio
@@ -349,6 +349,30 @@ async def test_a_worker_without_a_speed_of_its_own_counts_as_the_others(
     assert accepted.json()["estimated_s"] == 1.0
     polled = await client.get(accepted.headers["location"])
     assert polled.json() == accepted.json()
+
+
+async def test_a_job_is_estimated_by_the_width_that_it_comes_into(
+    client: httpx.AsyncClient, connection: Redis
+) -> None:
+    pace = Pace(step_s=0.02, row_s=0.005, aside_s=0.1)
+    announce(connection, worker_card(pace=pace, row_steps_per_s=1.0), model_card())
+    alone = await client.post("/generate", json={"prompt": "a"})
+    assert alone.json()["estimated_s"] == 1.0  # 30 steps of 0.03 s, and what follows
+    large = await client.post("/generate", json={"prompt": "a", "width": 128, "height": 128})
+    assert large.json()["estimated_s"] > 30 * (0.02 + 8 * 0.005)
+
+
+async def test_what_workers_took_since_they_told_of_themselves_counts_at_once(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    pace = Pace(step_s=0.02, row_s=0.005, aside_s=0.1)
+    announce(connection, worker_card(WORKER, pace=pace), model_card())
+    accepted = await client.post("/generate", json={"prompt": "a", "images": 4})
+    assert take(jobs, WORKER) is not None
+    beside = await client.post("/generate", json={"prompt": "a"})
+    assert beside.json()["estimated_s"] > accepted.json()["estimated_s"]
+    polled = await client.get(beside.headers["location"])
+    assert polled.json() == beside.json()
 
 
 async def test_a_job_that_has_just_begun_has_no_estimate(

@@ -147,6 +147,15 @@ def test_the_model_evaluations_of_a_step_are_its_own(
     assert len(table.evaluations(range(2, 2))) == 0
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_how_often_a_sampler_evaluates_the_model_is_known_without_it(
+    sampler: str, steps: int
+) -> None:
+    table = build_table(sampler, steps, scheduler_config())
+    assert len(table) == SAMPLERS[sampler].evaluations(steps)
+
+
 def test_a_program_holds_the_table_row_by_row() -> None:
     table = build_table("lms", 6, scheduler_config())
     program = table.program(torch.device("cpu"))

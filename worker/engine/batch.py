@@ -162,9 +162,18 @@ class Batch:
         self.rows: list[Row] = []
         self.stepped_at = time.perf_counter()
         cells = (model.latent_channels, *shape)
-        self._latents = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
-        self._outputs = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
-        self._inputs = self._latents[:, 0]  # of the last U-Net call
+        self._past = torch.zeros(0, 2 * HISTORY, *cells, device=model.device)
+        self._inputs = self._past[:, 0]  # of the last U-Net call
+
+    @property
+    def _latents(self) -> Tensor:
+        """[pictures, HISTORY, channels, h, w], newest first."""
+        return self._past[:, :HISTORY]
+
+    @property
+    def _outputs(self) -> Tensor:
+        """[pictures, HISTORY, channels, h, w], newest first."""
+        return self._past[:, HISTORY:]
 
     @property
     def width(self) -> int:
@@ -216,7 +225,7 @@ class Batch:
         order = sorted(range(len(rows)), key=lambda i: -rows[i].rows)
         rows = [rows[i] for i in order]
         places = self._indices(order)
-        latents, outputs = latents[places], outputs[places]
+        past = torch.cat([latents[places], outputs[places]], dim=1)
         if rows:
             lengths = [len(row.program) for row in rows]
             starts = accumulate(lengths[:-1], initial=0)
@@ -233,7 +242,7 @@ class Batch:
                 torch.stack(embeddings),
             )
             self._guided_before = len(guided)
-        self.rows, self._latents, self._outputs = rows, latents, outputs
+        self.rows, self._past = rows, past
 
     @property
     def _is_laid_out(self) -> bool:
@@ -251,12 +260,10 @@ class Batch:
         if not self._is_laid_out:
             self._lay_out(self.rows, self._latents, self._outputs)
         current = self._programs[self._cursor]  # [pictures, PROGRAM_WIDTH]
-        scaled = scale(current, self._latents)
+        scaled = scale(current, self._past)
         answers, pairs, failures = self._ask(scaled, current[:, TIMESTEP])
-        past = (self._latents, self._outputs)
         said = (answers, pairs, self._guidance)
-        after = self._model.advance_call(current, *past, *said, *self._fresh_noise())
-        self._latents, self._outputs = after[:, :HISTORY], after[:, HISTORY:]
+        self._past = self._model.advance_call(current, self._past, *said, *self._fresh_noise())
         self._cursor = self._cursor + 1
         self._inputs = scaled
         for row in self.rows:

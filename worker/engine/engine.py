@@ -77,6 +77,25 @@ class Engine:
         return sum(rows * self._cost(picture) for picture, rows in ahead)
 
     @property
+    def row_steps_left(self) -> float:
+        """What all pictures here still need, in rows of the native shape by model evaluations."""
+        waiting = (
+            (each, each.start.step if each.start else 0)
+            for queue in self._waiting.values()
+            for each in queue
+        )
+        begun = ((row.picture, row.step) for row in self._rows())
+        return sum(
+            self._cost(picture) * (picture.row_steps(len(picture.table)) - picture.row_steps(step))
+            for picture, step in (*waiting, *begun)
+        )
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Of the pictures here, in pixels: width and height."""
+        return {(picture.width, picture.height) for picture in self._pictures()}
+
+    @property
     def has_room(self) -> bool:
         return self.load < self.budget.native_rows
 
@@ -166,6 +185,7 @@ class Engine:
             resumed=self._resumed,
             rows=over.rows,
             most_rows=over.most_rows,
+            cost=over.cost,
             text_s=over.text_s,
             step_s=over.step_s,
             decode_s=decode_s,
@@ -257,6 +277,7 @@ class Engine:
             batch = self._batches[shape]
             turn.riders = [(row, row.rows) for row in batch.rows]
             turn.rows, turn.most_rows = batch.width, self.budget.rows(shape)
+            turn.cost = self.budget.cost(shape)
             failures = batch.step()
             previews = self._show(batch, failures.keys())
             done += self._leave(batch, failures, turn)

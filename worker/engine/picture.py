@@ -119,6 +119,7 @@ class StepReport:
     resumed: int = 0  # row-steps that checkpoints saved those that came
     rows: int = 0  # rows of the U-Net call
     most_rows: int = 0  # the budget of its size
+    cost: float = 1.0  # of a row, in rows of the native size
     text_s: float = 0.0  # prompts to embeddings
     step_s: float = 0.0  # denoising, the other two apart
     decode_s: float = 0.0

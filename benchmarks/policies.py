@@ -1,0 +1,355 @@
+"""Three ways to serve pictures, on the same device, model and arrivals.
+
+    python benchmarks/policies.py [--simulated] [--traffic NAME ...] [--quick] [--json FILE]
+
+One by one: a request at a time. Request-level: diffusers' batches of requests that are equal in
+size, steps, sampler and guidance, of as many rows as the engine may have, with up to 50 ms of
+waiting for company. Step-level: darkroom's engine; on the simulated device once more with each
+U-Net call padded to one number of rows. Loads are shares of what the request-level policy does at
+most with that very traffic: its throughput with USERS requests always there. Time is a virtual
+clock's (`virtual_clock.py`): what the device does is measured, and waiting is skipped. With
+`--simulated` the device is a table of measured step times; the engine is the real one all the same.
+
+Bars, step-level over request-level: p95 at a load of 0.8 on mixed traffic at most 0.5; throughput
+at saturation at least 1.0 on equal and 1.5 on mixed traffic; p95 of short requests among long ones
+at a load of 0.8 at most 0.3.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from engine import machine
+from outcome import OBJECTIVE, Outcome, outcome, spread, summary
+from pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
+from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice, Tables
+from policy_tables import show
+from serving import WINDOW_S, Served, in_turns, replay, saturate
+from step_times import FAMILY, TABLE, StepTimes
+from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic, at_rate
+
+from worker.engine.model import Model, load_model
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # where tests/ is
+
+STARTER = Path("models/starter")
+LOADS = (0.3, 0.6, 0.8, 1.0, 1.2)
+BAR_LOAD = 0.8
+USERS = 64
+"""Requests that are always there at saturation, in work or waiting."""
+
+BAR_TRAFFICS = [EQUAL.name, MIXED.name, SHORT.name]
+SATURATION_WEIGHT = 1.5
+WARM_UP = 16  # pictures at saturation that do not count
+MOST_ROWS = {"cpu": 16, "cuda": 32}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured, of each traffic and for each seed."""
+
+    at_bar: int  # requests at BAR_LOAD, which count for the bars
+    elsewhere: int  # requests at the other loads, which draw the curve, for two seeds at most
+    saturation: int  # pictures at saturation
+    seeds: tuple[int, ...] = (0,)
+    loads: tuple[float, ...] = LOADS
+    policies: tuple[str, ...] = (ONE, REQUEST, STEP)
+    users: int = USERS
+    limit_s: float = math.inf  # of real time, about
+
+
+FULL = Plan(at_bar=200, elsewhere=50, saturation=96, limit_s=160.0)
+QUICK = Plan(at_bar=40, elsewhere=0, saturation=32, loads=(BAR_LOAD,), limit_s=20.0)
+SMALL = Plan(at_bar=6, elsewhere=0, saturation=20, loads=(BAR_LOAD,))
+SIMULATED = Plan(
+    at_bar=400,
+    elsewhere=300,
+    saturation=400,
+    seeds=(0, 1, 2, 3, 4),
+    policies=(ONE, REQUEST, STEP, FIXED),
+)
+
+
+def capacities(
+    device: Device, traffic: Traffic, plan: Plan, seed: int, until: float = math.inf
+) -> dict[str, float]:
+    """Pictures a second of each policy with so many requests always there, from the rows that its
+    U-Net calls had after the first pictures."""
+    tables = Tables(device.model, traffic)
+    requests = traffic.requests(plan.users + plan.saturation, 1000 + seed, device.native)
+    servers = {policy: device.server(policy, tables) for policy in plan.policies if policy != ONE}
+    runs = {
+        name: (each, saturate(each, iter(requests), plan.users)) for name, each in servers.items()
+    }
+    done = dict.fromkeys(servers, 0)
+    began: dict[str, tuple[float, int]] = {}
+    for name, served in in_turns(runs, until):
+        done[name] += len(served)
+        if done[name] >= min(WARM_UP, plan.saturation // 2):
+            began.setdefault(name, (servers[name].clock.now, servers[name].rows))
+    found = {}
+    for name, server in servers.items():
+        since, rows = began[name]
+        found[name] = (server.rows - rows) / (server.clock.now - since) / traffic.row_steps
+    if ONE in plan.policies:
+        seconds = sum(map(device.alone_s, requests))
+        row_steps = sum(each.rows * each.steps for each in requests)
+        found[ONE] = row_steps / seconds / traffic.row_steps
+    return found
+
+
+def served_at(
+    device: Device, traffic: Traffic, policies: Sequence[str], per_s: float, count: int, seed: int
+) -> dict[str, Outcome]:
+    """The same requests, so many a second, by each policy in turns."""
+    tables = Tables(device.model, traffic)
+    requests = at_rate(traffic.requests(count, seed, device.native), per_s)
+    servers = {policy: device.server(policy, tables) for policy in policies}
+    served: dict[str, list[Served]] = {policy: [] for policy in policies}
+    runs = {name: (server, replay(server, requests)) for name, server in servers.items()}
+    for name, some in in_turns(runs):
+        served[name] += some
+    return {
+        name: outcome(served[name], device.alone_s, server.rows / server.calls)
+        for name, server in servers.items()
+    }
+
+
+def measure(
+    device: Device, traffic: Traffic, plan: Plan, known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One traffic: capacities, and what became of the requests at each load.
+
+    Args:
+        known: what was found before; its capacities and its other loads hold.
+    """
+    began = time.perf_counter()
+    found = dict(known) if known else saturated(device, traffic, plan)
+    most = {name: value["median"] for name, value in found["capacity_per_s"].items()}
+    loads = dict(found.get("loads", {}))
+    for load in plan.loads:
+        count = plan.at_bar if load == BAR_LOAD else plan.elsewhere
+        if plan.limit_s < math.inf:  # nobody needs more of the device than one by one
+            share = plan.limit_s * _weight(load) / _weights(plan)
+            count = max(1, min(count, int(share * most[ONE] / 2)))
+        runs = [
+            served_at(device, traffic, plan.policies, load * most[REQUEST], count, seed)
+            for seed in (plan.seeds if load == BAR_LOAD else plan.seeds[:2])
+        ]
+        loads[str(load)] = {"policies": summary(runs), "ratios": ratios(runs)}
+    taken = found.get("measured_in_s", 0.0) + time.perf_counter() - began
+    return found | {"loads": dict(sorted(loads.items())), "measured_in_s": taken}
+
+
+def saturated(device: Device, traffic: Traffic, plan: Plan) -> dict[str, Any]:
+    until = time.perf_counter() + plan.limit_s * SATURATION_WEIGHT / _weights(plan)
+    runs = [capacities(device, traffic, plan, seed, until) for seed in plan.seeds]
+    return {
+        "capacity_per_s": {name: spread([run[name] for run in runs]) for name in runs[0]},
+        "capacity_ratio": spread([run[STEP] / run[REQUEST] for run in runs]),
+    }
+
+
+def _weights(plan: Plan) -> float:
+    return SATURATION_WEIGHT + sum(map(_weight, plan.loads))
+
+
+def _weight(load: float) -> float:
+    """Of a load, in the time that there is."""
+    return 3.0 if load == BAR_LOAD else 0.5
+
+
+def ratios(runs: Sequence[Mapping[str, Outcome]]) -> dict[str, Any]:
+    """Step-level over request-level, run by run."""
+    short = [(run[STEP].short_p95_s, run[REQUEST].short_p95_s) for run in runs]
+    return {
+        "p95": spread([run[STEP].p95_s / run[REQUEST].p95_s for run in runs]),
+        "short_p95": spread([one / other if one and other else None for one, other in short]),
+        "goodput": spread(
+            [
+                run[STEP].goodput_per_s / run[REQUEST].goodput_per_s
+                if run[REQUEST].goodput_per_s
+                else None
+                for run in runs
+            ]
+        ),
+    }
+
+
+def bars(traffics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Those whose traffic was measured."""
+
+    def ratio(traffic: Traffic, name: str) -> float | None:
+        found = traffics.get(traffic.name, {})
+        if name == "capacity":
+            return (found.get("capacity_ratio") or {}).get("median")
+        at_load = found.get("loads", {}).get(str(BAR_LOAD), {}).get("ratios", {})
+        return (at_load.get(name) or {}).get("median")
+
+    asked = (
+        ("p95 at 0.8, mixed", ratio(MIXED, "p95"), 0.5, False),
+        ("throughput at saturation, equal", ratio(EQUAL, "capacity"), 1.0, True),
+        ("throughput at saturation, mixed", ratio(MIXED, "capacity"), 1.5, True),
+        ("p95 of the short at 0.8, short among long", ratio(SHORT, "short_p95"), 0.3, False),
+    )
+    return {
+        name: {
+            "found": found,
+            "at least" if is_least else "at most": bar,
+            "bar": "PASS" if (found >= bar if is_least else found <= bar) else "MISS",
+        }
+        for name, found, bar, is_least in asked
+        if found is not None
+    }
+
+
+def exactness(device: RealDevice) -> int:
+    """The most that a pixel differs, of 255, between both policies' pictures of equal requests."""
+    tables = Tables(device.model, EQUAL)
+    requests = at_rate(EQUAL.requests(3, 0, device.native), math.inf)
+    server = device.server(STEP, tables)
+    drawn = {}
+    for served in replay(server, requests):
+        drawn |= {each.request.number: server.pixels[each.request.number] for each in served}
+    batch = DiffusersPipeline(device.model, server.clock).develop(requests)
+    pairs = [(drawn[each.number], pixels) for each, pixels in zip(requests, batch, strict=True)]
+    return max(int(np.abs(one.astype(int) - other.astype(int)).max()) for one, other in pairs)
+
+
+def compare(model: Model, most_rows: int = 32, measured_s: float = 60.0) -> dict[str, Any]:
+    """All bars on a real device, in about so many seconds of its time."""
+    device = RealDevice(model, most_rows, alone_repeats=1)
+    traffics = (EQUAL, MIXED, SHORT)
+    plan = Plan(400, 0, 400, loads=(BAR_LOAD,), limit_s=measured_s / len(traffics))
+    found = {traffic.name: measure(device, traffic, plan) for traffic in traffics}
+    return {
+        "rows": most_rows,
+        "exactness_of_255": exactness(device),
+        "traffics": found,
+        "bars": bars(found),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, default=STARTER)
+    parser.add_argument("--traffic", nargs="+", choices=TRAFFICS, help="default: those of the bars")
+    parser.add_argument("--rows", type=int, help="most rows of a U-Net call")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--simulated", action="store_true", help="an H100 by its step times")
+    parser.add_argument("--family", default=FAMILY, help="of the step times")
+    parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
+    parser.add_argument("--small", action="store_true", help="seconds, for a tiny checkpoint")
+    parser.add_argument(
+        "--loads", nargs="+", type=float, help="these alone; the rest of the file's stays"
+    )
+    parser.add_argument("--seconds", type=float, help="about so long for each traffic")
+    parser.add_argument("--json", type=Path, help="file to add the result to")
+    options = parser.parse_args()
+    content = simulation(options) if options.simulated else reality(options)
+    show(content)
+    if options.json:
+        options.json.write_text(json.dumps(rounded(content), indent=1) + "\n")
+
+
+def reality(options: argparse.Namespace) -> dict[str, Any]:
+    """On this machine's GPU, or else its CPU. What a file has of other traffics stays there."""
+    device_type = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")
+    diffusers.logging.set_verbosity_error()
+    model = load_model(
+        options.checkpoint,
+        torch.device(device_type),
+        torch.float16 if device_type == "cuda" else torch.float32,
+    )
+    device = RealDevice(model, options.rows or MOST_ROWS[device_type])
+    plan = SMALL if options.small else QUICK if options.quick else FULL
+    plan = replace(
+        plan,
+        limit_s=options.seconds or plan.limit_s,
+        loads=tuple(options.loads or plan.loads),
+    )
+    content = before(options.json)
+    content |= facts(device) | {
+        "machine": machine() | {"dtype": str(model.dtype), "checkpoint": model.name},
+        "exactness_of_255": exactness(device),
+    }
+    add_traffics(content, device, plan, options.traffic or BAR_TRAFFICS, bool(options.loads))
+    return content
+
+
+def simulation(options: argparse.Namespace) -> dict[str, Any]:
+    """On a device that is a table of step times; a small engine stands for the large one."""
+    model = load_model(options.checkpoint, torch.device("cpu"), torch.float32)
+    times = StepTimes.read(TABLE, options.family)
+    device = SimulatedDevice(model, times, options.rows or MOST_ROWS["cuda"])
+    plan = SMALL if options.small else SIMULATED
+    content = before(options.json)
+    content |= facts(device) | {
+        "device": f"{options.family} by {TABLE}",
+        "estimates": {
+            "text_s": {"diffusers, a batch": TEXT_S, "engine, each text": ENGINE_TEXT_S},
+            "step_overhead": STEP_OVERHEAD,
+            "other sizes": "in proportion to their area",
+        },
+    }
+    add_traffics(content, device, plan, options.traffic or list(TRAFFICS))
+    return content
+
+
+def before(file: Path | None) -> dict[str, Any]:
+    known = json.loads(file.read_text()) if file and file.exists() else {}
+    return dict(known)
+
+
+def facts(device: Device) -> dict[str, Any]:
+    return {
+        "rows": device.most_rows,
+        "window_s": WINDOW_S,
+        "users_at_saturation": USERS,
+        "objective": f"within {OBJECTIVE:g} times what the request takes alone",
+    }
+
+
+def add_traffics(
+    content: dict[str, Any],
+    device: Device,
+    plan: Plan,
+    names: Sequence[str],
+    keeps: bool = False,
+) -> None:
+    """
+    Args:
+        keeps: whether what a traffic has already is kept, its capacities above all.
+    """
+    traffics = content.setdefault("traffics", {})
+    for name in names:
+        known = traffics.get(name) if keeps else None
+        traffics[name] = asdict(TRAFFICS[name]) | measure(device, TRAFFICS[name], plan, known)
+        print(f"{name}: measured in {traffics[name]['measured_in_s']:.0f} s", flush=True)
+    content["bars"] = bars(traffics)
+
+
+def rounded(value: Any) -> Any:
+    """To four digits, so that a file tells what was measured and no noise."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    main()
