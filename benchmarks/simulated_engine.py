@@ -138,9 +138,14 @@ class SimulatedEngine:
 
     @property
     def row_steps_left(self) -> float:
-        waiting = (each.rows * len(each.table) for each in self._waiting)
-        running = (row.picture.rows * (len(row.picture.table) - row.step) for row in self._rows)
-        return float(sum(waiting) + sum(running))
+        waiting = ((each, each.start.step if each.start else 0) for each in self._waiting)
+        running = ((row.picture, row.step) for row in self._rows)
+        return float(
+            sum(
+                picture.row_steps(len(picture.table)) - picture.row_steps(step)
+                for picture, step in (*waiting, *running)
+            )
+        )
 
     @property
     def sizes(self) -> set[tuple[int, int]]:

@@ -48,7 +48,7 @@ def test_pictures_beyond_their_guidance_take_one_row(engine: Engine) -> None:
     for picture in development.pictures(table, engine):
         engine.add(picture)
     for step in range(STEPS):
-        assert development.rows(engine.rows_ahead()) == (2 * 3 if step <= 3 else 3)
+        assert development.rows(engine.rows_ahead()) == (2 * 3 if step < 3 else 3)
         engine.step()
 
 
