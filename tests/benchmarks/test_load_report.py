@@ -6,6 +6,7 @@ import pytest
 from load_choices import Card
 from load_demand import Mix
 from load_page import page
+from load_progress import line
 from load_report import figures
 from load_run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
 from load_service import Job, Service
@@ -105,6 +106,15 @@ def test_classes_that_differ_by_their_steps_alone_are_told_once() -> None:
     told = found([outcome(n, 3.0) for n in range(110)])["by"]
     assert told.keys() == {"class"}
     assert told["class"].keys() == {"short", "long"}
+
+
+def test_a_line_tells_how_far_a_run_is() -> None:
+    run = Run(Service(NOWHERE), "played", MIX, PLAN)
+    run.outcomes = [outcome(n, 1.5) for n in range(5)]
+    run.done.update({"": 3, GAVE_UP: 1})
+    run.recent.extend([1.0, 2.0])
+    told = line(run, PLAN)
+    assert "1 under way  4 done  1 failed  median 1.50 s" in told
 
 
 def test_a_run_in_which_nothing_came_is_reported_as_well() -> None:

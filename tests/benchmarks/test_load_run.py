@@ -165,6 +165,8 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         (["--model", "other"], "--model"),
         (["--sizes", "4096x4096"], "--sizes"),
         (["--url", "http://127.0.0.1:9"], "--url"),
+        (["--report", "/dev/null/report.html"], "--report"),
+        (["--json", "/dev/null/figures.json"], "--json"),
     ],
 )
 def test_a_bad_option_is_one_sentence_that_names_it(
