@@ -32,7 +32,7 @@ import torch
 from engine import machine
 from outcome import OBJECTIVE, Outcome, outcome, spread, summary
 from pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
-from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice, Tables
+from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
 from policy_tables import show
 from serving import WINDOW_S, Served, in_turns, replay, saturate
 from step_times import FAMILY, TABLE, StepTimes
@@ -70,7 +70,7 @@ class Plan:
 
 FULL = Plan(at_bar=200, elsewhere=50, saturation=96, limit_s=160.0)
 QUICK = Plan(at_bar=40, elsewhere=0, saturation=32, loads=(BAR_LOAD,), limit_s=20.0)
-SMALL = Plan(at_bar=6, elsewhere=0, saturation=20, loads=(BAR_LOAD,))
+SMALL = Plan(at_bar=6, elsewhere=0, saturation=6, loads=(BAR_LOAD,), users=6)
 SIMULATED = Plan(
     at_bar=400,
     elsewhere=300,
@@ -85,18 +85,20 @@ def capacities(
 ) -> dict[str, float]:
     """Pictures a second of each policy with so many requests always there, from the rows that its
     U-Net calls had after the first pictures."""
-    tables = Tables(device.model, traffic)
     requests = traffic.requests(plan.users + plan.saturation, 1000 + seed, device.native)
-    servers = {policy: device.server(policy, tables) for policy in plan.policies if policy != ONE}
+    servers = {policy: device.server(policy) for policy in plan.policies if policy != ONE}
     runs = {
         name: (each, saturate(each, iter(requests), plan.users)) for name, each in servers.items()
     }
     done = dict.fromkeys(servers, 0)
     began: dict[str, tuple[float, int]] = {}
-    for name, served in in_turns(runs, until):
+    for name, served in in_turns(runs):
         done[name] += len(served)
         if done[name] >= min(WARM_UP, plan.saturation // 2):
             began.setdefault(name, (servers[name].clock.now, servers[name].rows))
+        is_enough = all(name in began and began[name][1] < servers[name].rows for name in servers)
+        if is_enough and time.perf_counter() > until:
+            break
     found = {}
     for name, server in servers.items():
         since, rows = began[name]
@@ -112,9 +114,8 @@ def served_at(
     device: Device, traffic: Traffic, policies: Sequence[str], per_s: float, count: int, seed: int
 ) -> dict[str, Outcome]:
     """The same requests, so many a second, by each policy in turns."""
-    tables = Tables(device.model, traffic)
     requests = at_rate(traffic.requests(count, seed, device.native), per_s)
-    servers = {policy: device.server(policy, tables) for policy in policies}
+    servers = {policy: device.server(policy) for policy in policies}
     served: dict[str, list[Served]] = {policy: [] for policy in policies}
     runs = {name: (server, replay(server, requests)) for name, server in servers.items()}
     for name, some in in_turns(runs):
@@ -215,9 +216,8 @@ def bars(traffics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def exactness(device: RealDevice) -> int:
     """The most that a pixel differs, of 255, between both policies' pictures of equal requests."""
-    tables = Tables(device.model, EQUAL)
     requests = at_rate(EQUAL.requests(3, 0, device.native), math.inf)
-    server = device.server(STEP, tables)
+    server = device.server(STEP)
     drawn = {}
     for served in replay(server, requests):
         drawn |= {each.request.number: server.pixels[each.request.number] for each in served}
@@ -274,7 +274,8 @@ def reality(options: argparse.Namespace) -> dict[str, Any]:
         torch.device(device_type),
         torch.float16 if device_type == "cuda" else torch.float32,
     )
-    device = RealDevice(model, options.rows or MOST_ROWS[device_type])
+    repeats = 1 if options.small else 3
+    device = RealDevice(model, options.rows or MOST_ROWS[device_type], repeats)
     plan = SMALL if options.small else QUICK if options.quick else FULL
     plan = replace(
         plan,

@@ -12,7 +12,7 @@ from pipelines import DiffusersPipeline, Table, TablePipeline, simulated
 from serving import WINDOW_S, OneByOne, Pixels, RequestBatching, Server, StepLevel
 from step_times import StepTimes
 from torch import Tensor
-from traffic import Request, Traffic
+from traffic import Request
 from virtual_clock import VirtualClock
 
 from worker.engine.budget import RowBudget
@@ -40,16 +40,15 @@ class Native(NamedTuple):
 
 
 class Tables(dict[tuple[str, int], SamplerTable]):
-    """By sampler and steps; built aside, as a worker builds them."""
+    """By sampler and steps; built when first asked for, which is before the engine works, as a
+    worker builds them aside."""
 
-    def __init__(self, model: Model, traffic: Traffic):
-        super().__init__(
-            {
-                (sampler, steps): build_table(sampler, steps, model.scheduler_config)
-                for sampler in set(traffic.samplers)
-                for steps in set(traffic.steps)
-            }
-        )
+    def __init__(self, model: Model):
+        self._model = model
+
+    def __missing__(self, key: tuple[str, int]) -> SamplerTable:
+        self[key] = build_table(*key, self._model.scheduler_config)
+        return self[key]
 
 
 class Padded:
@@ -74,10 +73,11 @@ class RealDevice:
         self.model = model
         self.native = Native(*model.native_size)
         self.most_rows = most_rows
+        self._tables = Tables(model)
         self._alone_repeats = alone_repeats
         self._alone: dict[tuple[int, int], tuple[float, float]] = {}
 
-    def server(self, policy: str, tables: Tables) -> Server:
+    def server(self, policy: str) -> Server:
         clock = VirtualClock()
         if policy == ONE:
             return OneByOne(clock, _Known(clock, self.alone_s))
@@ -87,7 +87,7 @@ class RealDevice:
         if policy == FIXED:
             model = replace(model, unet_call=Padded(model.unet_call, [self.most_rows]))
         engine = Engine(model, RowBudget(self.most_rows, model.native_shape))
-        return StepLevel(clock, engine, tables, clock.measured)
+        return StepLevel(clock, engine, self._tables, clock.measured)
 
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers: on the line through FEW and MANY steps,
@@ -133,12 +133,13 @@ class SimulatedDevice:
         self.native = Native(side, side)
         self.most_rows = most_rows
         self.times = times
+        self._tables = Tables(model)
         self._table = Table(times, (CELLS, CELLS))
         self._diffusers_table = Table(diffusers_times or times, (CELLS, CELLS))
         self._around = around
         self._window_s = window_s
 
-    def server(self, policy: str, tables: Tables) -> Server:
+    def server(self, policy: str) -> Server:
         clock = VirtualClock()
         pipeline = TablePipeline(self.model, self._diffusers_table, clock)
         if policy == ONE:
@@ -147,7 +148,9 @@ class SimulatedDevice:
             return RequestBatching(clock, pipeline, self.most_rows, self._window_s)
         around = self._padded if policy == FIXED else self._around
         model = simulated(self.model, self._table, clock, around)
-        return StepLevel(clock, Engine(model, RowBudget(self.most_rows, (CELLS, CELLS))), tables)
+        return StepLevel(
+            clock, Engine(model, RowBudget(self.most_rows, (CELLS, CELLS))), self._tables
+        )
 
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers."""

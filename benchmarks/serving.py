@@ -1,7 +1,6 @@
 """Three ways to serve requests for pictures on one device, and their replay on a virtual clock."""
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -225,16 +224,12 @@ def saturate(server: Server, requests: Iterator[Request], users: int) -> Iterato
 
 
 def in_turns(
-    runs: Mapping[str, tuple[Server, Iterator[list[Served]]]], until: float = math.inf
+    runs: Mapping[str, tuple[Server, Iterator[list[Served]]]],
 ) -> Iterator[tuple[str, list[Served]]]:
     """Works through all of them, next always the one whose clock is furthest behind, so that what
-    else the machine does falls on all alike.
-
-    Args:
-        until: a reading of time.perf_counter after which nothing is begun.
-    """
+    else the machine does falls on all alike."""
     going = dict(runs)
-    while going and time.perf_counter() < until:
+    while going:
         name = min(going, key=lambda each: going[each][0].clock.now)
         done = next(going[name][1], None)
         if done is None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -55,9 +54,9 @@ def requests(bench: Any, device: Any, traffic: str, count: int, per_s: float) ->
     return list(bench.at_rate(drawn, per_s))
 
 
-def run(bench: Any, device: Any, policy: str, wanted: list[Any], traffic: str) -> Any:
+def run(bench: Any, device: Any, policy: str, wanted: list[Any]) -> Any:
     """The server when all is done, and what it served."""
-    server = device.server(policy, bench.Tables(device.model, bench.TRAFFICS[traffic]))
+    server = device.server(policy)
     return server, [each for part in bench.replay(server, wanted) for each in part]
 
 
@@ -79,7 +78,7 @@ def test_a_request_alone_takes_what_its_calls_take_whoever_serves_it(
     alone = 0.004 + 20 * rows_s + 0.005
     assert device.alone_s(request) == pytest.approx(alone)
     for policy, more in ((bench.ONE, 0.0), (bench.REQUEST, 0.05), (bench.STEP, 2 * 0.001 - 0.004)):
-        _, [served] = run(bench, device, policy, [request], "equal")
+        _, [served] = run(bench, device, policy, [request])
         assert served.latency_s == pytest.approx(alone + more)
 
 
@@ -88,7 +87,7 @@ def test_all_policies_have_the_same_arrivals_and_serve_each_once(bench: Any, dev
     assert wanted[:20] == requests(bench, device, "mixed", 20, 4.0)
     assert len({each.prompt for each in wanted}) == len(wanted)
     for policy in (bench.ONE, bench.REQUEST, bench.STEP, bench.FIXED):
-        _, served = run(bench, device, policy, wanted, "mixed")
+        _, served = run(bench, device, policy, wanted)
         assert sorted(each.request.number for each in served) == list(range(40))
         assert all(each.request is wanted[each.request.number] for each in served)
         assert all(each.latency_s > 0 for each in served)
@@ -99,7 +98,7 @@ def test_a_batch_holds_requests_of_one_group_that_fit(
     bench: Any, device: Any, traffic: str
 ) -> None:
     wanted = requests(bench, device, traffic, 100, 6.0)
-    server, _ = run(bench, device, bench.REQUEST, wanted, traffic)
+    server, _ = run(bench, device, bench.REQUEST, wanted)
     for batch in server.batches:
         assert len({each.group for each in batch}) == 1
         assert sum(each.rows for each in batch) <= 8
@@ -115,7 +114,7 @@ def test_an_idle_device_lets_a_request_wait_50_ms_for_company_and_no_longer(
             requests(bench, device, "equal", 3, 1.0), (1.0, 1.04, 1.06), strict=True
         )
     )
-    server, served = run(bench, device, bench.REQUEST, [first, second, third], "equal")
+    server, served = run(bench, device, bench.REQUEST, [first, second, third])
     assert [[each.number for each in batch] for batch in server.batches] == [[0, 1], [2]]
     batch_s = 0.004 + 20 * 1.02 * 0.014 + device._table.decoder_s(2, (4, 4))
     assert served[0].ended_at == pytest.approx(1.05 + batch_s)
@@ -125,7 +124,7 @@ def test_a_full_batch_does_not_wait(bench: Any, device: Any) -> None:
     four = [
         bench.replace(each, arrives_at=1.0) for each in requests(bench, device, "equal", 4, 1.0)
     ]
-    server, served = run(bench, device, bench.REQUEST, four, "equal")
+    server, served = run(bench, device, bench.REQUEST, four)
     assert len(server.batches) == 1
     assert served[0].latency_s == pytest.approx(
         0.004 + 20 * 1.02 * 0.018 + device._table.decoder_s(4, (4, 4))
@@ -134,7 +133,7 @@ def test_a_full_batch_does_not_wait(bench: Any, device: Any) -> None:
 
 def test_the_group_of_the_oldest_request_is_next(bench: Any, device: Any) -> None:
     wanted = requests(bench, device, "mixed", 60, 1000.0)
-    server, _ = run(bench, device, bench.REQUEST, wanted, "mixed")
+    server, _ = run(bench, device, bench.REQUEST, wanted)
     left = list(wanted)
     for batch in server.batches[1:]:
         done = {each.number for each in batch}
@@ -152,7 +151,7 @@ def test_short_requests_leave_the_steps_of_long_ones(bench: Any, device: Any) ->
     short = bench.replace(long, number=1, steps=4, arrives_at=0.1)
     ends = {}
     for policy in (bench.REQUEST, bench.STEP):
-        _, served = run(bench, device, policy, [long, short], "short among long")
+        _, served = run(bench, device, policy, [long, short])
         ends[policy] = {each.request.number: each.ended_at for each in served}
     assert ends[bench.REQUEST][1] > ends[bench.REQUEST][0]
     assert ends[bench.STEP][1] < 0.2 < ends[bench.STEP][0]
@@ -160,7 +159,7 @@ def test_short_requests_leave_the_steps_of_long_ones(bench: Any, device: Any) ->
 
 def test_fixed_rows_cost_every_call_its_widest(bench: Any, device: Any) -> None:
     [request] = requests(bench, device, "equal", 1, 1.0)
-    _, [served] = run(bench, device, bench.FIXED, [request], "equal")
+    _, [served] = run(bench, device, bench.FIXED, [request])
     assert served.latency_s == pytest.approx(2 * 0.001 + 20 * 1.02 * 0.018 + 0.005)
 
 
@@ -187,7 +186,7 @@ def test_bars_are_told_from_what_was_found(bench: Any) -> None:
 
 def test_percentiles_count_from_the_intended_arrival(bench: Any, device: Any) -> None:
     wanted = requests(bench, device, "equal", 100, 1000.0)
-    _, served = run(bench, device, bench.ONE, wanted, "equal")
+    _, served = run(bench, device, bench.ONE, wanted)
     found = bench.outcome(served, device.alone_s, 2.0)
     alone = device.alone_s(wanted[0])
     assert found.p95_s == pytest.approx(95 * alone, rel=0.03)
@@ -197,12 +196,12 @@ def test_percentiles_count_from_the_intended_arrival(bench: Any, device: Any) ->
 
 
 def test_real_policies_make_the_same_pictures_end_to_end(
-    bench: Any, checkpoint: Path, tmp_path: Path
+    bench: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = tmp_path / "policies.json"
-    command = [sys.executable, "benchmarks/policies.py", "--small", "--threads", "1"]
-    command += ["--checkpoint", str(checkpoint), "--traffic", "short among long"]
-    subprocess.run([*command, "--json", str(found)], cwd=ROOT, check=True, timeout=100)
+    options = ["--small", "--checkpoint", str(checkpoint), "--json", str(found)]
+    monkeypatch.setattr(sys, "argv", ["policies.py", *options, "--traffic", "short among long"])
+    bench.main()
     content = json.loads(found.read_text())
     assert content["exactness_of_255"] <= 2
     traffic = content["traffics"]["short among long"]
@@ -213,9 +212,21 @@ def test_real_policies_make_the_same_pictures_end_to_end(
     assert len(content["bars"]) == 1
 
 
-def test_a_comparison_for_the_gpu_report_has_every_bar(bench: Any, tiny: Model) -> None:
-    found = bench.compare(tiny, most_rows=4, measured_s=0.3)
-    assert len(found["bars"]) == 4
-    assert all(math.isfinite(each["found"]) for each in found["bars"].values())
-    assert found["exactness_of_255"] <= 2
-    json.dumps(found)
+def test_measuring_in_pieces_keeps_the_capacities(bench: Any, device: Any) -> None:
+    plan = bench.Plan(8, 4, 8, loads=(0.8,), users=8)
+    first = bench.measure(device, bench.TRAFFICS["equal"], plan)
+    second = bench.measure(
+        device, bench.TRAFFICS["equal"], bench.replace(plan, loads=(0.3,)), first
+    )
+    assert second["capacity_per_s"] == first["capacity_per_s"]
+    assert list(second["loads"]) == ["0.3", "0.8"]
+    assert second["loads"]["0.8"] == first["loads"]["0.8"]
+
+
+def test_a_comparison_within_a_time_ends_and_has_every_bar(bench: Any, device: Any) -> None:
+    plan = bench.Plan(400, 0, 400, loads=(0.8,), limit_s=0.01)
+    traffics = (bench.EQUAL, bench.MIXED, bench.SHORT)
+    found = {each.name: bench.measure(device, each, plan) for each in traffics}
+    bars = bench.bars(found)
+    assert len(bars) == 4
+    assert all(math.isfinite(each["found"]) for each in bars.values())
