@@ -87,8 +87,11 @@ chaos: install
 gpu-report: install
 	$(BIN)/python benchmarks/gpu_report.py
 
+# On a service that runs; prints where its report is (docs/load-testing.md).
+#   make load LOAD="--rate 2 --seconds 60 --mix short-long"
 load: install
-	$(BIN)/python benchmarks/load.py --url http://127.0.0.1:$(or $(PORT),$(DARKROOM_PORT),8000)
+	$(BIN)/python benchmarks/load.py --report .data/load $(LOAD) \
+		--url http://127.0.0.1:$(or $(PORT),$(DARKROOM_PORT),8000)
 
 up:
 	docker compose up --build --detach --wait

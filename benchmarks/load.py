@@ -1,109 +1,180 @@
-"""Load on a running service: closed-loop users that each post, poll and post again.
+"""Load on a running service, at a rate of its own or by users who wait, and a report of it.
 
-    python benchmarks/load.py --url http://127.0.0.1:8000 [--users 8] [--requests 64] [--key KEY]
+    python benchmarks/load.py --url http://127.0.0.1:8000 --rate 2 --seconds 60 --mix short-long
+    python benchmarks/load.py --url http://127.0.0.1:8000 --users 8 --requests 64 --report out.html
 
-Prints the latency from POST to the end of the job, and pictures per second. It asks no address but
-the one given.
+docs/load-testing.md says what each figure means. It asks no address but those that it is given.
 """
 
 import argparse
 import asyncio
 import json
-import os
-import random
-import statistics
-import time
+import platform
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-SAMPLERS = ("dpmpp_2m_karras", "euler", "ddim", "unipc", "euler_a")
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
-POLL_S = 0.05
-LIMIT_S = 600.0
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from load_choices import PARSERS, BadOption, Card
+from load_demand import Mix
+from load_options import BAD_OPTION, plan_of, read_options
+from load_page import number, page, percent, seconds
+from load_progress import show
+from load_report import figures
+from load_run import Plan, Run
+from load_service import Fault, Service
+from load_watch import Watch, workers_here
+
+SPARE_FILES = 64
+NO_SERVICE, BELOW_BAR = 1, 3  # exit statuses
+Figures = dict[str, Any]
 
 
-FRESH = {"Cache-Control": "no-cache"}
-"""A run again is to be work again, although its seeds are the same."""
+def told(plan: Plan, mix: Mix) -> str:
+    if plan.rate is not None:
+        who = f"{plan.rate:g} requests a second at random times for {plan.seconds:g} s"
+    else:
+        end = [f"{plan.requests} requests"] if plan.requests is not None else []
+        end += [f"{plan.seconds:g} s"] if plan.seconds is not None else []
+        pace = f", one each {plan.pace_s:g} s" if plan.pace_s else ""
+        who = f"{plan.users} users{pace} for {' or '.join(end)}"
+    return f"{who}, {mix.name} mix, after {plan.warm_up_s:g} s of warm-up"
 
 
-async def user(
-    client: httpx.AsyncClient, seeds: list[int], seconds: list[float], steps: int | None
-) -> None:
-    """Works off the seeds; each decides the whole request, but for the steps if they are given."""
-    while seeds:
-        choice = random.Random(seeds.pop())
-        body = {
-            "prompt": choice.choice(PROMPTS),
-            "steps": steps or choice.randint(10, 30),
-            "sampler": choice.choice(SAMPLERS),
-            "seed": choice.randrange(2**32),
+def make_room(most_open: int) -> None:
+    """Each connection is an open file. Raises BadOption where there may not be so many."""
+    needed = most_open + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise BadOption(f"--most-open: {hard - SPARE_FILES} at most, by `ulimit -n`.")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+async def card_of(service: Service, model: str | None) -> Card:
+    """Raises BadOption where there is no such model, or none."""
+    models = (await service.told("/models"))["models"]
+    if not models:
+        raise BadOption("--url: no worker of this service has told yet what it draws.")
+    wanted = [each for each in models if (each["id"] == model if model else each["default"])]
+    if not wanted:
+        raise BadOption(f"--model: must be one of {', '.join(each['id'] for each in models)}.")
+    return Card.of(wanted[0])
+
+
+async def test(chosen: argparse.Namespace, mix: Mix, plan: Plan) -> Figures:
+    """One run. Raises BadOption and Fault where it cannot begin."""
+    async with Service(chosen.url, chosen.key) as service:
+        card = await card_of(service, chosen.model)
+        mix = mix.on(card)
+        urls = chosen.worker_metrics
+        urls = await workers_here(service, chosen.url) if urls is None else urls
+        run = Run(service, card.id, mix, plan)
+        watch = Watch(run, service, card.id, urls, chosen.sample)
+        await under_watch(run, watch, plan)
+        about = {
+            "url": chosen.url,
+            "model": card.id,
+            "plan": told(plan, mix),
+            "began": datetime.fromtimestamp(run.began_at, UTC).isoformat(timespec="seconds"),
+            "seed": plan.seed,
+            "mix": mix.told(),
+            "client": f"Python {platform.python_version()}, httpx {httpx.__version__}",
         }
-        began = time.perf_counter()
-        answer = await client.post("/generate", json=body, headers=FRESH)
-        answer.raise_for_status()
-        job = answer.json()
-        while job["state"] in ("queued", "running"):
-            if time.perf_counter() - began > LIMIT_S:
-                raise TimeoutError(f"job {job['id']} did not end within {LIMIT_S:.0f} s")
-            await asyncio.sleep(POLL_S)
-            job = (await client.get(f"/jobs/{job['id']}")).raise_for_status().json()
-        if job["state"] != "succeeded":
-            raise RuntimeError(f"job {job['id']} {job['state']}: {job['error']}")
-        seconds.append(time.perf_counter() - began)
-        print(f"\r{len(seconds)} done", end="", flush=True)
+        return figures(run, watch, plan, about, chosen.objective)
 
 
-async def run(
-    url: str, users: int, requests: int, steps: int | None, key: str | None
-) -> dict[str, float]:
-    seeds, seconds = list(range(requests)), []
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30.0) as client:
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(users):
-                group.create_task(user(client, seeds, seconds, steps))
-        elapsed = time.perf_counter() - began
-    ranks = statistics.quantiles(seconds, n=100, method="inclusive")
-    return {
-        "users": users,
-        "requests": requests,
-        "pictures_per_s": requests / elapsed,
-        "p50_s": ranks[49],
-        "p95_s": ranks[94],
-        "p99_s": ranks[98],
-    }
+async def under_watch(run: Run, watch: Watch, plan: Plan) -> None:
+    """Ctrl-C ends the run early, and a second one everything."""
+    loop = asyncio.get_running_loop()
 
+    def stop() -> None:
+        run.stop()
+        loop.remove_signal_handler(signal.SIGINT)
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--users", type=int, default=8)
-    parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--steps", type=int, help="of every request; default: 10 to 30, mixed")
-    parser.add_argument(
-        "--key",
-        default=os.environ.get("DARKROOM_KEY"),
-        help="API key, where the service needs one (default: DARKROOM_KEY)",
-    )
-    parser.add_argument("--json", type=Path, help="file to write the result to")
-    options = parser.parse_args()
+    loop.add_signal_handler(signal.SIGINT, stop)
+    beside = [
+        asyncio.create_task(watch.watch(plan.warm_up_s)),
+        asyncio.create_task(show(run, plan)),
+    ]
     try:
-        result = asyncio.run(
-            run(options.url, options.users, options.requests, options.steps, options.key)
-        )
-    except* httpx.ConnectError:
-        parser.exit(1, f"no service answers at {options.url}; start one with `make run`\n")
-    except* httpx.HTTPStatusError as group:
-        refusals = {f"{each}".partition("\n")[0] for each in group.exceptions}
-        parser.exit(1, "\n".join(sorted(refusals)) + "\n")
+        await run.run()
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+    await watch.finish()
+
+
+def write(found: Figures, report: Path | None, json_file: Path | None) -> list[Path]:
+    """The files that were written."""
+    files: dict[Path, str] = {}
+    if report is not None and not report.suffix:
+        name = found["about"]["began"].split("+")[0].replace(":", "-")
+        report, json_file = report / f"{name}.html", json_file or report / f"{name}.json"
+    if report is not None:
+        files[report] = page(found)
+    if json_file is not None:
+        files[json_file] = json.dumps(found, indent=2) + "\n"
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+def say(found: Figures) -> None:
+    asked, rates, goal = found["requests"], found["throughput"], found["objective"]
+    print(f"{found['about']['plan']}\n")
+    print(f"{asked['succeeded']} of {asked['counted']} requests succeeded", end="")
+    print(f", {number(rates['pictures_per_s'] or 0)} pictures/s", end="")
+    print(f", {percent(goal['share'] or 0)} within {seconds(goal['response_s'])}\n")
+    columns = ("p50", "p90", "p95", "p99", "max")
+    print(f"{'':34}" + "".join(f"{column:>10}" for column in columns))
+    rows = {"response, from when it was meant": found["response_s"]}
+    rows |= {"service, from when it was sent": found["service_s"]}
+    rows |= {"acceptance": found["accept_s"]}
+    for part, groups in found["by"].items():
+        rows |= {f"  {part} {name}": each for name, each in groups.items()}
+    for name, each in rows.items():
+        cells = (seconds(each[column]) if each["count"] else "-" for column in columns)
+        print(f"{name:34}" + "".join(f"{cell:>10}" for cell in cells))
+    for code, count in found["errors"].items():
+        print(f"{count:6} {code}")
+    for code, count in found["refusals"].items():
+        print(f"{count:6} {code}, tried again")
+    for warning in found["warnings"]:
+        print(f"\nWARNING: {warning}")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    chosen = read_options(words, __doc__)
+    plan = plan_of(chosen)
+    try:
+        make_room(plan.most_open)
+        mix = Mix.parse(chosen.mix, {name: getattr(chosen, name) for name in PARSERS})
+        found = asyncio.run(test(chosen, mix, plan))
+    except BadOption as error:
+        print(error, file=sys.stderr)
+        return BAD_OPTION
+    except Fault as fault:
+        hint = " (start one with `make run`)" if fault.code == "not connected" else ""
+        print(f"--url: {chosen.url} answers: {fault.code}{hint}.", file=sys.stderr)
+        return NO_SERVICE
+    say(found)
+    for path in write(found, chosen.report, chosen.json):
+        print(f"\n{path}", end="")
     print()
-    for name, value in result.items():
-        print(f"{name:16} {value:8.2f}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    is_below = chosen.require is not None and (found["objective"]["share"] or 0) < chosen.require
+    return BELOW_BAR if is_below else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

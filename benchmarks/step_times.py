@@ -10,7 +10,7 @@ from typing import Any, Self
 TABLE = Path("docs/benchmarks/gpu-h100.json")
 FAMILY = "SD 1.5"
 CELLS = {"SD 1.5": 64, "SD 2.1": 96, "SDXL": 128}
-"""Side of a native picture in latent space."""
+"""Side of a native picture in latent space, which the first reports do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,26 @@ class StepTimes:
     decoder_s: Mapping[int, float]
 
     @classmethod
-    def read(cls, table: Path, family: str, slow_down: float = 1.0) -> Self:
+    def read(cls, table: Path, family: str, slow_down: float = 1.0, mode: str = "recorded") -> Self:
         """
         Args:
             table: a JSON of `gpu_report.py`, or one of several runs, of which the first counts
                 that measured U-Nets and decoders.
             slow_down: what all times are multiplied with.
+            mode: how the calls are made: `diffusers`, `recorded` or `compiled`; what was not
+                measured that way counts as diffusers makes it.
         """
         report = json.loads(table.read_text())
         runs = [report, *(run for run in report.values() if isinstance(run, dict))]
         run = next(run for run in runs if "unets" in run and "decoders" in run)
-        modes = run["unets"][family]["seconds"]
-        unet = modes.get("recorded", modes["diffusers"])
-        decoder = run["decoders"][family]["seconds"]["diffusers"]
-        return cls(CELLS[family], _slower(unet, slow_down), _slower(decoder, slow_down))
+        unet, decoder = run["unets"][family], run["decoders"][family]
+        return cls(
+            unet.get("cells", CELLS.get(family)),
+            *(
+                _slower(each["seconds"].get(mode, each["seconds"]["diffusers"]), slow_down)
+                for each in (unet, decoder)
+            ),
+        )
 
     def step_s(self, rows: int) -> float:
         return _between(self.unet_s, rows)

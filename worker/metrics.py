@@ -27,7 +27,7 @@ from contract.timeline import PHASES, Timeline
 from worker.collectors import Caches, DeviceMemory
 from worker.development import Development
 from worker.engine.picture import StepReport
-from worker.speed import Speed
+from worker.speed import Holding, Speed
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
@@ -145,7 +145,7 @@ class WorkerMetrics:
         )
         self._speed = Gauge(
             "darkroom_row_steps_per_second",
-            "Rows of U-Net calls in a second, as announced to the API.",
+            "Rows of U-Net calls in a second, in rows of the native size, as announced.",
             registry=registry,
         )
 
@@ -160,12 +160,10 @@ class WorkerMetrics:
         """The loop has nothing to do, and is there."""
         self._last_step.set_to_current_time()
 
-    def loaded(self, load: float) -> None:
-        """
-        Args:
-            load: what is in the engine, as `Engine.load` has it.
-        """
-        self._load.set(load)
+    def loaded(self, engine: Engine) -> None:
+        """What is in the engine now."""
+        self._load.set(engine.load)
+        self.speed.holding = Holding.of(engine)
 
     def stepped(self, report: StepReport) -> None:
         self._last_step.set_to_current_time()
@@ -192,6 +190,7 @@ class WorkerMetrics:
         for span in timeline.spans:
             self._phases[span.phase].observe(span.seconds)
         self._job.observe(timeline.total_s)
+        self.speed.ended(timeline)
         self._used.labels(key).inc(development.uncounted().device_s)
         self._wasted.inc(development.forgone)
         self._jobs["succeeded"].inc()

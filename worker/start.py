@@ -12,6 +12,7 @@ from worker.engine.budget import RowBudget
 from worker.engine.decode import decode
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
+from worker.engine.solver import rehearse
 from worker.engine.unet_timing import measure_budget, unet_seconds
 from worker.settings import WorkerSettings
 
@@ -63,6 +64,7 @@ def _compile(model: Model) -> None:
     try:
         unet_seconds(model, 2, model.native_shape, repeats=0)
         decode(model, latents)
+        rehearse(model.advance_call, model.latent_channels, model.native_shape, model.device)
     except BackendCompilerFailed as error:
         reason = str(error).splitlines()[0]
         raise BadSetting(

@@ -72,8 +72,8 @@ def test_new_requirements_keep_the_torch_backend(checkout: Path) -> None:
             {},
             "darkroom run --port 8123 --metrics-port 9123",
         ),
-        (["load"], {"DARKROOM_PORT": "8123"}, "load.py --url http://127.0.0.1:8123"),
-        (["load"], {}, "load.py --url http://127.0.0.1:8000"),
+        (["load"], {"DARKROOM_PORT": "8123"}, "--url http://127.0.0.1:8123"),
+        (["load"], {}, "--url http://127.0.0.1:8000"),
     ],
 )
 def test_ports_are_passed_on_where_they_are_given(

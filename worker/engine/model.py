@@ -15,6 +15,7 @@ from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.fingerprint import fingerprint
 from worker.engine.model_folder import check_folder, read_json
 from worker.engine.recorder import Recorder
+from worker.engine.solver import Advance, advance, fused
 
 Shape = tuple[int, int]
 """Height and width of a picture in latent space."""
@@ -38,6 +39,7 @@ class Model:
     fingerprint: str  # of the files
     unet_call: UnetCall
     vae_call: VaeCall
+    advance_call: Advance = advance  # what follows the U-Net in a step; see `solver.py`
 
     @property
     def latent_channels(self) -> int:
@@ -164,7 +166,8 @@ def prepare(model: Model, *, records: bool, compiles: bool) -> Model:
         # Who asks for float32 gets it, and not TF32 inside convolutions, as is torch's habit.
         torch.backends.cudnn.allow_tf32 = False
         predict = Recorder(predict) if records else predict
-    return replace(model, unet_call=predict, vae_call=decode)
+    follow = fused(model.device, records=records, compiles=compiles)
+    return replace(model, unet_call=predict, vae_call=decode, advance_call=follow)
 
 
 def _scheduler_config(path: Path) -> dict[str, Any]:
