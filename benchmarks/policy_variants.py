@@ -63,7 +63,7 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
     """The device by other step times: how much a ratio owes to what batching gives there."""
     runs = json.loads(TABLE.read_text())
     first = StepTimes.read(TABLE, FAMILY)
-    eager = replace(first, unet_s=_seconds(runs["first run"]["unets"][FAMILY], "diffusers"))
+    eager = StepTimes.read(TABLE, FAMILY, mode="diffusers")
     second = runs["second run, beside compiling processes"]
     recorded = replace(first, unet_s=_from_ms(second["recorded_ms"][FAMILY]))
     whole_step_ms = runs["third run"]["pictures"]["engine_compiled"]["ms_per_step"]
@@ -86,10 +86,6 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
             model, StepTimes.read(TABLE, "SDXL"), 16
         ),
     }
-
-
-def _seconds(unet: Mapping[str, Any], mode: str) -> dict[int, float]:
-    return {int(rows): taken for rows, taken in unet["seconds"][mode].items()}
 
 
 def _from_ms(taken: Mapping[str, float]) -> dict[int, float]:
