@@ -49,6 +49,10 @@ class Server(Protocol):
     def wakes_at(self) -> float:
         """When there will be something to do even if nobody comes."""
 
+    def settle(self) -> None:
+        """Somebody else wants the device: what it was asked for and has not done comes first, and
+        counts."""
+
 
 class OneByOne:
     """A request at a time, first come, first served."""
@@ -73,6 +77,9 @@ class OneByOne:
 
     def wakes_at(self) -> float:
         return math.inf
+
+    def settle(self) -> None:
+        return None
 
 
 class RequestBatching:
@@ -110,6 +117,9 @@ class RequestBatching:
 
     def wakes_at(self) -> float:
         return min(map(self._ready_at, self._waiting.values()), default=math.inf)
+
+    def settle(self) -> None:
+        return None
 
     @property
     def _now(self) -> float:
@@ -178,6 +188,10 @@ class StepLevel:
     def wakes_at(self) -> float:
         return math.inf
 
+    def settle(self) -> None:
+        with self._stopwatch():
+            finish(self._engine.model.device)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -228,9 +242,12 @@ def in_turns(
 ) -> Iterator[tuple[str, list[Served]]]:
     """Works through all of them, next always the one whose clock is furthest behind, so that what
     else the machine does falls on all alike."""
-    going = dict(runs)
+    going, last = dict(runs), ""
     while going:
         name = min(going, key=lambda each: going[each][0].clock.now)
+        if last not in ("", name):
+            runs[last][0].settle()
+        last = name
         done = next(going[name][1], None)
         if done is None:
             del going[name]
