@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.budget import RowBudget
+from worker.engine.call_options import CallOptions
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
 from worker.engine.picture import Picture
@@ -42,7 +43,9 @@ class Mode:
     compiled: bool = False
 
     def load(self, checkpoint: Path) -> Model:
-        model = load_model(checkpoint, torch.device("cpu"), self.dtype, compiles=self.compiled)
+        model = load_model(
+            checkpoint, torch.device("cpu"), self.dtype, CallOptions(compiles=self.compiled)
+        )
         if self.channels_last:
             for part in (model.unet, model.vae):
                 part.to(memory_format=torch.channels_last)

@@ -1,19 +1,18 @@
 """From settings to an engine that is ready."""
 
 import logging
-import time
 
 import diffusers
 import torch
 import transformers
 
 from contract.errors import BadSetting
+from worker.compilation import compile_model, keep_compiled
 from worker.engine.budget import RowBudget
-from worker.engine.decode import decode
+from worker.engine.call_options import CallOptions
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
-from worker.engine.solver import rehearse
-from worker.engine.unet_timing import measure_budget, unet_seconds
+from worker.engine.unet_timing import measure_budget
 from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -30,48 +29,40 @@ def start_engine(settings: WorkerSettings) -> Engine:
     torch.set_num_threads(settings.threads)
     device = _device(settings)
     dtype = _dtype(settings, device)
-    model = load_model(
-        settings.checkpoint,
-        device,
-        dtype,
-        records=settings.cuda_graphs,
-        compiles=settings.compile,
-    )
+    options = _call_options(settings)
     if settings.compile:
-        _compile(model)
-    if settings.max_rows is not None:
-        budget = RowBudget(settings.max_rows, model.native_shape)
-    else:
-        budget, seconds = measure_budget(model)
-        measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
-        logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
+        keep_compiled(settings.compile_cache)
+    model = load_model(settings.checkpoint, device, dtype, options)
+    budget = _budget(model, settings)
+    if settings.compile:
+        rows, in_buckets = budget.native_rows, settings.compile_buckets
+        model = compile_model(model, options, rows, in_buckets=in_buckets)
     engine = Engine(model, budget, settings.prompt_cache)
     assert engine.previewer  # fits it
     return engine
 
 
-def _compile(model: Model) -> None:
-    """Now, and not when the first picture waits for it.
-
-    Raises:
-        BadSetting: torch finds no compiler here, or none that can do it.
-    """
-    from torch._dynamo.exc import BackendCompilerFailed  # slow to load, and here it is anyway
-
-    logger.info("compiling the model, which takes minutes unless torch has it in its cache")
-    began = time.perf_counter()
-    latents = torch.zeros(2, model.latent_channels, *model.native_shape, device=model.device)
-    try:
-        unet_seconds(model, 2, model.native_shape, repeats=0)
-        decode(model, latents)
-        rehearse(model.advance_call, model.latent_channels, model.native_shape, model.device)
-    except BackendCompilerFailed as error:
-        reason = str(error).splitlines()[0]
+def _call_options(settings: WorkerSettings) -> CallOptions:
+    fixed, most = settings.fixed_rows, settings.max_rows
+    if fixed is not None and most is not None and fixed > most:
         raise BadSetting(
-            f"DARKROOM_COMPILE is true, but torch cannot compile here ({reason}); install a C++ "
-            "compiler, or set it to false."
-        ) from error
-    logger.info("compiled in %.0f s", time.perf_counter() - began)
+            f"DARKROOM_FIXED_ROWS is {fixed}, more than the {most} of DARKROOM_MAX_ROWS; rows that "
+            "are never used would be computed in every call."
+        )
+    return CallOptions(
+        records=settings.cuda_graphs,
+        channels_last={"true": True, "false": False}.get(settings.channels_last),
+        fixed_rows=fixed,
+    )
+
+
+def _budget(model: Model, settings: WorkerSettings) -> RowBudget:
+    if settings.max_rows is not None:
+        return RowBudget(settings.max_rows, model.native_shape)
+    budget, seconds = measure_budget(model)
+    measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
+    logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
+    return budget
 
 
 def _quieten_libraries() -> None:

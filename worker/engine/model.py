@@ -11,10 +11,13 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from contract.errors import BadCheckpoint
+from worker.engine.call_options import CallOptions
 from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.fingerprint import fingerprint
 from worker.engine.model_folder import check_folder, read_json
 from worker.engine.recorder import Recorder
+from worker.engine.row_by_row import part_rows
+from worker.engine.row_plan import OneByOne, PlanFor, PlannedRows, fixed_plans
 from worker.engine.solver import Advance, advance, fused
 
 Shape = tuple[int, int]
@@ -117,18 +120,9 @@ def call_vae(vae: AutoencoderKL) -> VaeCall:
 
 
 def load_model(
-    path: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    records: bool = True,
-    compiles: bool = False,
+    path: Path, device: torch.device, dtype: torch.dtype, options: CallOptions | None = None
 ) -> Model:
     """Loads a Stable Diffusion checkpoint in diffusers' folder format; never asks the network.
-
-    Args:
-        records: whether a GPU replays U-Net calls; see `recorder.py`.
-        compiles: whether the U-Net and the VAE's decoder are compiled; see `compiled.py`.
 
     Raises:
         BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together; the
@@ -151,23 +145,52 @@ def load_model(
         vae_call=call_vae(vae),
     )
     _check_tokenizer(path, model)
-    return prepare(model, records=records, compiles=compiles)
+    return prepare(model, options or CallOptions())
 
 
-def prepare(model: Model, *, records: bool, compiles: bool) -> Model:
-    """The model with calls that are fast on its device."""
+def prepare(model: Model, options: CallOptions) -> Model:
+    """The model with calls that are as asked for; its modules may be changed."""
     predict, decode = call_unet(model.unet), call_vae(model.vae)
-    if compiles:
-        for part in (model.unet, model.vae):
-            part.to(memory_format=torch.channels_last)  # which pays only once compiled
-        predict = CompiledRows(predict, model.native_shape)
+    if options.fused:
+        model.unet.fuse_qkv_projections()
+    for part in _laid_channels_last(model, options):
+        part.to(memory_format=torch.channels_last)
+    if options.fixed_rows is not None and model.device.type == "cpu":
+        part_rows(model.unet)
+    plan_for = _plan_for(model, options)
+    if options.compiles:
+        for_each = plan_for is not None
+        predict = CompiledRows(predict, model.native_shape, for_each_count=for_each)
         decode = CompiledOneByOne(decode, model.native_shape)
     if model.device.type == "cuda":
         # Who asks for float32 gets it, and not TF32 inside convolutions, as is torch's habit.
         torch.backends.cudnn.allow_tf32 = False
-        predict = Recorder(predict) if records else predict
-    follow = fused(model.device, records=records, compiles=compiles)
+        predict = Recorder(predict) if options.records else predict
+    if plan_for is not None:
+        predict = PlannedRows(predict, plan_for)
+    if options.fixed_rows is not None:
+        decode = OneByOne(decode)
+    follow = fused(model.device, records=options.records, compiles=options.compiles)
     return replace(model, unet_call=predict, vae_call=decode, advance_call=follow)
+
+
+def _laid_channels_last(model: Model, options: CallOptions) -> tuple[Any, ...]:
+    """By default what it was measured to make faster: docs/performance.md."""
+    if options.channels_last is not None:
+        return (model.unet, model.vae) if options.channels_last else ()
+    if model.device.type == "cpu":
+        return (model.vae,)
+    return (model.unet, model.vae) if options.compiles else ()
+
+
+def _plan_for(model: Model, options: CallOptions) -> PlanFor | None:
+    """None where calls have as many rows as there are."""
+    if options.fixed_rows is not None:
+        return fixed_plans(options.fixed_rows, model.native_shape)
+    if options.plan is not None:
+        plans = {model.native_shape: options.plan}
+        return plans.get
+    return None
 
 
 def _scheduler_config(path: Path) -> dict[str, Any]:
