@@ -17,14 +17,14 @@ from typing import Any
 import policies
 import torch
 from policies import BAR_LOAD, MOST_ROWS, STARTER, Plan, capacities, rounded, served_at
-from policy_devices import FIXED, REQUEST, STEP, Padded, SimulatedDevice
+from policy_devices import FIXED, REQUEST, STEP, Around, SimulatedDevice
 from policy_tables import table
 from step_times import FAMILY, TABLE, StepTimes
 from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
 
-from worker.engine.model import Model, UnetCall, load_model
+from worker.engine.model import Model, load_model
+from worker.engine.row_plan import PlannedRows, RowPlan, buckets
 
-BUCKETS = (1, 2, 4, 8, 16, 32)
 SEEDS = (0, 1, 2)
 REQUESTS = 300
 PLAN = Plan(at_bar=REQUESTS, elsewhere=0, saturation=400, policies=(REQUEST, STEP))
@@ -33,8 +33,13 @@ USERS = (16, 64, 256)
 HEAD = ("policy", "variant", "at saturation, pictures/s", "p95 s", "on time", "rows a call")
 
 
-def in_buckets(call: UnetCall) -> UnetCall:
-    return Padded(call, BUCKETS)
+def in_buckets(times: StepTimes, most_rows: int, is_timed: bool) -> Around:
+    """Calls of 1, 2, 4, ... rows alone: padded to the next of them, or those that take least
+    together."""
+    plan = RowPlan(buckets(most_rows))
+    if is_timed:
+        plan.learn({count: times.step_s(count) for count in plan.counts})
+    return lambda call: PlannedRows(call, lambda _size: plan)
 
 
 def variants(model: Model, times: StepTimes) -> dict[tuple[str, str], SimulatedDevice]:
@@ -44,8 +49,11 @@ def variants(model: Model, times: StepTimes) -> dict[tuple[str, str], SimulatedD
     found = {
         (REQUEST, "as it is"): plain,
         (STEP, "as it is"): plain,
-        (STEP, f"each call padded to one of {BUCKETS} rows"): SimulatedDevice(
-            model, times, rows, around=in_buckets
+        (STEP, "padded to the next of 1, 2, 4, ... rows"): SimulatedDevice(
+            model, times, rows, around=in_buckets(times, rows, is_timed=False)
+        ),
+        (STEP, "calls of 1, 2, 4, ... rows that take least together"): SimulatedDevice(
+            model, times, rows, around=in_buckets(times, rows, is_timed=True)
         ),
         (FIXED, f"each call padded to {rows} rows"): plain,
     }
@@ -81,6 +89,9 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
         ),
         "SD 1.5, recorded, of the second run": SimulatedDevice(model, recorded, rows),
         "SD 1.5, compiled and recorded": SimulatedDevice(model, compiled, rows),
+        "SD 1.5, compiled and recorded, the engine in buckets": SimulatedDevice(
+            model, compiled, rows, around=in_buckets(compiled, rows, is_timed=True)
+        ),
         "SD 2.1, recorded": SimulatedDevice(model, StepTimes.read(TABLE, "SD 2.1"), rows),
         "SDXL, recorded, at most 16 rows": SimulatedDevice(
             model, StepTimes.read(TABLE, "SDXL"), 16
