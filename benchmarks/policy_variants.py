@@ -15,9 +15,11 @@ from statistics import median
 from typing import Any
 
 import policies
+import policy_runs
 import torch
-from policies import BAR_LOAD, MOST_ROWS, STARTER, Plan, capacities, rounded, served_at
+from policies import MOST_ROWS, STARTER, rounded
 from policy_devices import FIXED, REQUEST, STEP, Around, SimulatedDevice
+from policy_runs import BAR_LOAD, Plan, capacities, served_at
 from policy_tables import table
 from step_times import FAMILY, TABLE, StepTimes
 from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
@@ -107,7 +109,7 @@ def bars_by_device(model: Model) -> dict[str, Any]:
     plan = replace(PLAN, seeds=SEEDS, loads=(BAR_LOAD,))
     found = {}
     for name, device in devices(model).items():
-        traffics = {each.name: policies.measure(device, each, plan) for each in BARRED}
+        traffics = {each.name: policy_runs.measure(device, each, plan) for each in BARRED}
         times = device.times
         found[name] = {
             "gain": times.step_s(2) / 2 / (times.step_s(device.most_rows) / device.most_rows),
