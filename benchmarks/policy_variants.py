@@ -15,16 +15,18 @@ from statistics import median
 from typing import Any
 
 import policies
+import policy_runs
 import torch
-from policies import BAR_LOAD, MOST_ROWS, STARTER, Plan, capacities, rounded, served_at
-from policy_devices import FIXED, REQUEST, STEP, Padded, SimulatedDevice
+from policies import MOST_ROWS, STARTER, rounded
+from policy_devices import FIXED, REQUEST, STEP, Around, SimulatedDevice
+from policy_runs import BAR_LOAD, Plan, capacities, served_at
 from policy_tables import table
 from step_times import FAMILY, TABLE, StepTimes
 from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
 
-from worker.engine.model import Model, UnetCall, load_model
+from worker.engine.model import Model, load_model
+from worker.engine.row_plan import PlannedRows, RowPlan, buckets
 
-BUCKETS = (1, 2, 4, 8, 16, 32)
 SEEDS = (0, 1, 2)
 REQUESTS = 300
 PLAN = Plan(at_bar=REQUESTS, elsewhere=0, saturation=400, policies=(REQUEST, STEP))
@@ -33,8 +35,13 @@ USERS = (16, 64, 256)
 HEAD = ("policy", "variant", "at saturation, pictures/s", "p95 s", "on time", "rows a call")
 
 
-def in_buckets(call: UnetCall) -> UnetCall:
-    return Padded(call, BUCKETS)
+def in_buckets(times: StepTimes, most_rows: int, is_timed: bool) -> Around:
+    """Calls of 1, 2, 4, ... rows alone: padded to the next of them, or those that take least
+    together."""
+    plan = RowPlan(buckets(most_rows))
+    if is_timed:
+        plan.learn({count: times.step_s(count) for count in plan.counts})
+    return lambda call: PlannedRows(call, lambda _size: plan)
 
 
 def variants(model: Model, times: StepTimes) -> dict[tuple[str, str], SimulatedDevice]:
@@ -44,8 +51,11 @@ def variants(model: Model, times: StepTimes) -> dict[tuple[str, str], SimulatedD
     found = {
         (REQUEST, "as it is"): plain,
         (STEP, "as it is"): plain,
-        (STEP, f"each call padded to one of {BUCKETS} rows"): SimulatedDevice(
-            model, times, rows, around=in_buckets
+        (STEP, "padded to the next of 1, 2, 4, ... rows"): SimulatedDevice(
+            model, times, rows, around=in_buckets(times, rows, is_timed=False)
+        ),
+        (STEP, "calls of 1, 2, 4, ... rows that take least together"): SimulatedDevice(
+            model, times, rows, around=in_buckets(times, rows, is_timed=True)
         ),
         (FIXED, f"each call padded to {rows} rows"): plain,
     }
@@ -63,7 +73,7 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
     """The device by other step times: how much a ratio owes to what batching gives there."""
     runs = json.loads(TABLE.read_text())
     first = StepTimes.read(TABLE, FAMILY)
-    eager = replace(first, unet_s=_seconds(runs["first run"]["unets"][FAMILY], "diffusers"))
+    eager = StepTimes.read(TABLE, FAMILY, mode="diffusers")
     second = runs["second run, beside compiling processes"]
     recorded = replace(first, unet_s=_from_ms(second["recorded_ms"][FAMILY]))
     whole_step_ms = runs["third run"]["pictures"]["engine_compiled"]["ms_per_step"]
@@ -81,15 +91,14 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
         ),
         "SD 1.5, recorded, of the second run": SimulatedDevice(model, recorded, rows),
         "SD 1.5, compiled and recorded": SimulatedDevice(model, compiled, rows),
+        "SD 1.5, compiled and recorded, the engine in buckets": SimulatedDevice(
+            model, compiled, rows, around=in_buckets(compiled, rows, is_timed=True)
+        ),
         "SD 2.1, recorded": SimulatedDevice(model, StepTimes.read(TABLE, "SD 2.1"), rows),
         "SDXL, recorded, at most 16 rows": SimulatedDevice(
             model, StepTimes.read(TABLE, "SDXL"), 16
         ),
     }
-
-
-def _seconds(unet: Mapping[str, Any], mode: str) -> dict[int, float]:
-    return {int(rows): taken for rows, taken in unet["seconds"][mode].items()}
 
 
 def _from_ms(taken: Mapping[str, float]) -> dict[int, float]:
@@ -100,7 +109,7 @@ def bars_by_device(model: Model) -> dict[str, Any]:
     plan = replace(PLAN, seeds=SEEDS, loads=(BAR_LOAD,))
     found = {}
     for name, device in devices(model).items():
-        traffics = {each.name: policies.measure(device, each, plan) for each in BARRED}
+        traffics = {each.name: policy_runs.measure(device, each, plan) for each in BARRED}
         times = device.times
         found[name] = {
             "gain": times.step_s(2) / 2 / (times.step_s(device.most_rows) / device.most_rows),
