@@ -1,14 +1,11 @@
 """Processes in turns, each compared with the plain one beside it."""
 
-import subprocess
-import sys
-from json import loads
 from pathlib import Path
 
-from benchmarks.cpu_environments import ENVIRONMENTS, PLAIN, ratios, turns
-from tests.checkpoints import build_checkpoint
+import torch
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.cpu_environments import ENVIRONMENTS, PLAIN, measure, ratios, turns
+from tests.checkpoints import build_checkpoint
 
 
 def test_every_environment_has_a_plain_one_beside_it() -> None:
@@ -29,15 +26,12 @@ def test_an_environment_is_compared_with_the_plain_one_beside_it() -> None:
     assert ratios(done) == {"a": {"call": 0.5}, "b": {"call": 0.5}}
 
 
-def test_a_process_times_both_dtypes_and_counts_page_faults(tmp_path: Path) -> None:
+def test_both_dtypes_are_timed_and_their_page_faults_counted(tmp_path: Path) -> None:
     checkpoint = build_checkpoint(tmp_path / "tiny")
-    command = [sys.executable, "benchmarks/cpu_environments.py", "--measure", "--seconds", "0"]
-    command += ["--threads", "1", "--checkpoint", str(checkpoint)]
-    run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    found = loads(run.stdout)
+    found = measure(checkpoint, torch.get_num_threads(), seconds=0)
     for dtype in ("float32", "bfloat16"):
         assert found[f"{dtype} U-Net, 16 rows"] > 0
-        assert f"{dtype} U-Net, 16 rows: page faults" in found
+        assert found[f"{dtype} U-Net, 16 rows: page faults"] >= 0
 
 
 def test_float32_that_is_not_float32_is_marked() -> None:
