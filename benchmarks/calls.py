@@ -33,7 +33,6 @@ WAYS: dict[str, Callable[[tuple[int, ...]], CallOptions]] = {
     "fused": lambda _: CallOptions(fused=True),
     "compiled, any count": lambda _: CallOptions(compiles=True),
     "compiled, each count": lambda counts: CallOptions(compiles=True, plan=RowPlan(counts)),
-    f"compiled, fixed at {FIXED}": lambda _: CallOptions(compiles=True, fixed_rows=FIXED),
 }
 
 
