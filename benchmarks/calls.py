@@ -1,6 +1,6 @@
 """Ways to call the U-Net, beside each other: any number of rows, fixed row counts, compiled.
 
-    python benchmarks/calls.py [--dtype float32] [--ways NAME ...] [--rows 2 6 16] [--json FILE]
+    python benchmarks/calls.py [--dtype float32] [--ways NAME ...] [--json FILE]
 
 For each way: seconds until it is ready, which is mostly compiling (a second run finds that in the
 cache: DARKROOM_COMPILE_CACHE), and milliseconds a call. Ways are taken in turns; medians of rounds.
@@ -26,21 +26,19 @@ from worker.settings import WorkerSettings
 FIXED = 8
 BUCKETS = (1, 2, 4, 8, 16)
 
-WAYS: dict[str, Callable[[], CallOptions]] = {
-    "as they come": CallOptions,
-    f"fixed at {FIXED}": lambda: CallOptions(fixed_rows=FIXED),
-    "fixed at 1": lambda: CallOptions(fixed_rows=1),
-    "fused": lambda: CallOptions(fused=True),
-    "compiled, any count": lambda: CallOptions(compiles=True),
-    "compiled, each count": lambda: CallOptions(compiles=True, plan=RowPlan(BUCKETS)),
-    f"compiled, fixed at {FIXED}": lambda: CallOptions(compiles=True, fixed_rows=FIXED),
+WAYS: dict[str, Callable[[tuple[int, ...]], CallOptions]] = {
+    "as they come": lambda _: CallOptions(),
+    f"fixed at {FIXED}": lambda _: CallOptions(fixed_rows=FIXED),
+    "fixed at 1": lambda _: CallOptions(fixed_rows=1),
+    "fused": lambda _: CallOptions(fused=True),
+    "compiled, any count": lambda _: CallOptions(compiles=True),
+    "compiled, each count": lambda counts: CallOptions(compiles=True, plan=RowPlan(counts)),
 }
 
 
-def ready(way: str, settings: WorkerSettings, dtype: torch.dtype) -> tuple[Model, float]:
+def ready(options: CallOptions, checkpoint: Path, dtype: torch.dtype) -> tuple[Model, float]:
     """The model, each of its row counts called, and the seconds that those calls took."""
-    options = WAYS[way]()
-    model = load_model(settings.checkpoint, torch.device("cpu"), dtype, options)
+    model = load_model(checkpoint, torch.device("cpu"), dtype, options)
     began = time.perf_counter()
     counts = options.plan.counts if options.plan else (2,)
     seconds = {rows: unet_seconds(model, rows, model.native_shape) for rows in counts}
@@ -56,6 +54,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[2, 6, 16])
+    parser.add_argument("--buckets", type=int, nargs="+", default=BUCKETS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
@@ -65,7 +64,9 @@ def main() -> None:
     keep_compiled(settings.compile_cache)
     models, ready_s = {}, {}
     for way in options.ways:
-        models[way], ready_s[way] = ready(way, settings, getattr(torch, options.dtype))
+        called = WAYS[way](tuple(options.buckets))
+        dtype = getattr(torch, options.dtype)
+        models[way], ready_s[way] = ready(called, settings.checkpoint, dtype)
         print(f"{way}: ready in {ready_s[way]:.1f} s", flush=True)
     taken: dict[str, dict[int, list[float]]] = {
         way: {rows: [] for rows in options.rows} for way in models

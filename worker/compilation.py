@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch looks for what it compiled before: its graphs, C++ libraries and GPU kernels."""
+
+MOST_BROKEN = 32
+"""How many broken files in the cache are thrown away at one start: as many as one that was killed
+was compiling at a time, and more."""
 
 
 def compile_model(model: Model, options: CallOptions, most_rows: int, *, in_buckets: bool) -> Model:
@@ -39,7 +44,7 @@ def compile_model(model: Model, options: CallOptions, most_rows: int, *, in_buck
     plan = RowPlan(counts) if in_buckets and options.fixed_rows is None else None
     compiled = prepare(model, replace(options, compiles=True, plan=plan))
     try:
-        seconds = _warm_up(compiled, counts)
+        seconds = _despite_broken_files(lambda: _warm_up(compiled, counts))
     except BackendCompilerFailed as error:
         reason = str(error).splitlines()[0]
         raise BadSetting(
@@ -51,6 +56,32 @@ def compile_model(model: Model, options: CallOptions, most_rows: int, *, in_buck
     timed = ", ".join(f"{rows}: {1000 * taken:.0f} ms" for rows, taken in seconds.items())
     logger.info("compiled in %.0f s; U-Net calls of %s", time.perf_counter() - began, timed)
     return compiled
+
+
+def _despite_broken_files(warm_up: Callable[[], dict[int, float]]) -> dict[int, float]:
+    """A compiler that was killed leaves half a library in the cache, at which torch would fail from
+    then on: it is thrown away, and compiled again."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    for _ in range(MOST_BROKEN):
+        try:
+            return warm_up()
+        except BackendCompilerFailed as error:
+            broken = broken_library(error.inner_exception)
+            if broken is None:
+                raise
+            logger.warning("compiling %s again, which an earlier start left broken", broken)
+            broken.unlink(missing_ok=True)
+    return warm_up()
+
+
+def broken_library(error: Exception) -> Path | None:
+    """The file in torch's cache that could not be loaded, if that is the error."""
+    cache = os.environ.get(CACHE_VARIABLE)
+    if not isinstance(error, ImportError) or error.path is None or cache is None:
+        return None
+    path = Path(error.path).resolve()
+    return path if path.is_relative_to(Path(cache).resolve()) else None
 
 
 def _warm_up(model: Model, counts: tuple[int, ...]) -> dict[int, float]:

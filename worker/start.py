@@ -29,7 +29,7 @@ def start_engine(settings: WorkerSettings) -> Engine:
     torch.set_num_threads(settings.threads)
     device = _device(settings)
     dtype = _dtype(settings, device)
-    options = _call_options(settings)
+    options = _call_options(settings, device)
     if settings.compile:
         keep_compiled(settings.compile_cache)
     model = load_model(settings.checkpoint, device, dtype, options)
@@ -42,12 +42,17 @@ def start_engine(settings: WorkerSettings) -> Engine:
     return engine
 
 
-def _call_options(settings: WorkerSettings) -> CallOptions:
+def _call_options(settings: WorkerSettings, device: torch.device) -> CallOptions:
     fixed, most = settings.fixed_rows, settings.max_rows
     if fixed is not None and most is not None and fixed > most:
         raise BadSetting(
             f"DARKROOM_FIXED_ROWS is {fixed}, more than the {most} of DARKROOM_MAX_ROWS; rows that "
             "are never used would be computed in every call."
+        )
+    if fixed is not None and settings.compile and device.type == "cpu":
+        raise BadSetting(
+            "DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set, but what is compiled for a CPU "
+            "promises no equal bits; leave one of them out."
         )
     return CallOptions(
         records=settings.cuda_graphs,

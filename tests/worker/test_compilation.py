@@ -1,5 +1,6 @@
 """Where torch is told to keep what it compiles."""
 
+import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import BadSetting
-from worker.compilation import CACHE_VARIABLE, keep_compiled
+from worker.compilation import CACHE_VARIABLE, broken_library, keep_compiled
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,26 @@ def test_a_default_that_cannot_be_stops_no_start(
         keep_compiled(None)
     assert CACHE_VARIABLE not in os.environ
     assert "kept in its own place" in caplog.text
+
+
+def half_a_library(folder: Path) -> ImportError:
+    """What Python says of one that a killed compiler left behind."""
+    path = folder / "half.so"
+    path.write_bytes(b"\x7fELF")
+    spec = importlib.util.spec_from_file_location("half", path)
+    assert spec is not None
+    with pytest.raises(ImportError) as caught:
+        importlib.util.module_from_spec(spec)
+    return caught.value
+
+
+def test_half_a_library_in_the_cache_is_found_out(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    keep_compiled(cache)
+    assert broken_library(half_a_library(cache)) == cache / "half.so"
+
+
+def test_no_file_is_touched_that_is_not_in_the_cache(tmp_path: Path) -> None:
+    keep_compiled(tmp_path / "cache")
+    assert broken_library(half_a_library(tmp_path)) is None
+    assert broken_library(RuntimeError("no C++ compiler")) is None

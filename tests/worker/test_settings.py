@@ -54,6 +54,14 @@ def test_more_fixed_rows_than_are_ever_used_are_refused(settings: WorkerSettings
         start_engine(fixed)
 
 
+def test_fixed_rows_are_not_promised_of_what_is_compiled_for_a_cpu(
+    settings: WorkerSettings,
+) -> None:
+    both = settings.model_copy(update={"fixed_rows": 2, "compile": True})
+    with pytest.raises(BadSetting, match=r"^DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set"):
+        start_engine(both)
+
+
 def test_a_checkpoint_that_is_not_there_is_named(settings: WorkerSettings) -> None:
     missing = settings.checkpoint.parent / "nowhere"
     with pytest.raises(BadCheckpoint, match=r"nowhere does not exist\. DARKROOM_CHECKPOINT"):
