@@ -25,7 +25,7 @@ class Census:
 
     def live_count(self) -> Counter[str]:
         """How many live workers hold each model."""
-        return Counter(worker.model for worker in self.workers)
+        return self._live
 
     @cached_property
     def _fleets(self) -> dict[str, Fleet | None]:
@@ -43,19 +43,27 @@ class Census:
         speed = self.row_steps_per_s(request.model)
         return standing.work / speed if standing.work is not None and speed else None
 
+    @cached_property
+    def _speeds(self) -> dict[str, float]:
+        told: dict[str, list[float]] = defaultdict(list)
+        for worker in self.workers:
+            if worker.full_row_steps_per_s:
+                told[worker.model].append(worker.full_row_steps_per_s)
+        return {model: sum(speeds) / len(speeds) for model, speeds in told.items()}
+
+    @cached_property
+    def _live(self) -> Counter[str]:
+        return Counter(worker.model for worker in self.workers)
+
     def row_steps_per_s(self, model: str) -> float | None:
         """The speed of the model's live workers together with full batches, where one that has not
         told its own counts as the average of the others; None where none has."""
         average = self.row_steps_per_s_each(model)
-        if average is None:
-            return None
-        return average * sum(worker.model == model for worker in self.workers)
+        return average * self._live[model] if average is not None else None
 
     def row_steps_per_s_each(self, model: str) -> float | None:
         """The average speed of those of its live workers that have told theirs."""
-        told = [worker.full_row_steps_per_s for worker in self.workers if worker.model == model]
-        known = [speed for speed in told if speed]
-        return sum(known) / len(known) if known else None
+        return self._speeds.get(model)
 
     def default_model(self, preferred: str | None) -> ModelCard | None:
         """The model of a request that names none: the preferred one, else the only one, else the

@@ -38,7 +38,7 @@ from load_demand import Ask, Mix, poisson  # noqa: E402
 from step_times import FAMILY, TABLE  # noqa: E402
 
 from contract.connections import connect, require_redis  # noqa: E402
-from contract.forecast import Fleet, Work  # noqa: E402
+from contract.forecast import Work  # noqa: E402
 from contract.request import JobRequest  # noqa: E402
 from contract.workers import ModelCard, known_models, live_workers  # noqa: E402
 from darkroom.embedded_redis import embedded_redis, free_url  # noqa: E402
@@ -51,7 +51,7 @@ POLL_S = 0.05
 WAIT_S = 60
 BURST = 24  # jobs that come at once
 HEATING = 0.1  # of the requests of a load, which come first and are not judged
-SETTLE_S = 2.5  # until the API knows what the worker tells after the burst
+SETTLE_S = 2.5  # until the worker has told of the burst, and the API has read it
 
 
 @contextmanager
@@ -136,13 +136,12 @@ async def arrive(
 
 def jobs_per_s(connection: Redis, card: ModelCard, mix: Mix) -> float:
     """What the workers do with full batches, by what they tell of themselves."""
-    fleet = Fleet.of(live_workers(connection))
-    assert fleet is not None
+    speeds = [worker.full_row_steps_per_s for worker in live_workers(connection)]
+    known = [speed for speed in speeds if speed is not None]
     asks = list(islice(mix.asks(0), 1000))
     bodies = [ask.body(card.id) for ask in asks]
     works = [Work.of(JobRequest.model_validate(body), card.native).row_steps for body in bodies]
-    per_worker = fleet.budget / fleet.pace.round_s(fleet.budget, max(1.0, fleet.sizes))
-    return fleet.workers * per_worker / statistics.fmean(works)
+    return sum(known) / statistics.fmean(works)
 
 
 def judged(name: str, load: float, found: Sequence[tuple[float | None, float]]) -> dict[str, Any]:
@@ -169,6 +168,7 @@ def measure(options: argparse.Namespace, name: str) -> Iterator[dict[str, Any]]:
         mix = Mix.parse(name, sizes).on(_choices(card))
         burst = list(islice(mix.asks(1), options.burst))
         asyncio.run(arrive(address, burst, [0.0] * len(burst), card.id))
+        time.sleep(SETTLE_S)
         per_s = jobs_per_s(connection, card, mix)
         for load in options.loads:
             time.sleep(SETTLE_S)

@@ -35,9 +35,10 @@ class Work(NamedTuple):
 
     @classmethod
     def of(cls, request: JobRequest, native: Size) -> Self:
-        rows = request.rows * request.cost(native)
-        size = str(Size(request.width, request.height))
-        return cls(rows, request.evaluations, size, request.is_urgent)
+        evaluations = request.evaluations
+        rows = request.row_steps / evaluations * request.cost(native)
+        size = f"{request.width}x{request.height}"
+        return cls(rows, evaluations, size, request.is_urgent)
 
     @property
     def row_steps(self) -> float:
@@ -50,8 +51,12 @@ class Fleet:
 
     workers: int
     budget: float  # rows of a full batch
-    pace: Pace
-    beside: float  # rows in the worker that a new job most likely finds
+    step_s: float  # of a step, whatever its rows
+    row_s: float  # of a step, for each of its rows
+    aside_s: float  # from a picture's last step to the end of its job
+    rows: float  # that a worker told of, of native size
+    beside: float  # as told by the worker that a new job most likely finds
+    life: float | None  # steps that a row still has before it; None where there are no rows
     sizes: float  # of the pictures in a worker
     share: Mapping[str, float]  # of the workers that hold pictures of a size
 
@@ -61,63 +66,51 @@ class Fleet:
         told = [(card.rows, card.pace) for card in cards if card.pace is not None]
         if not told:
             return None
-        sizes = Counter(size for _, pace in told for size in pace.sizes)
+        paces = [pace for _, pace in told]
+        rows = sum(pace.rows for pace in paces)
+        sizes = Counter(size for pace in paces for size in pace.sizes)
         return cls(
             workers=len(cards),
-            budget=_mean([budget for budget, _ in told]),
-            pace=_average([pace for _, pace in told]),
+            budget=sum(budget for budget, _ in told) / len(told),
+            step_s=sum(pace.step_s for pace in paces) / len(told),
+            row_s=sum(pace.row_s for pace in paces) / len(told),
+            aside_s=sum(pace.aside_s for pace in paces) / len(told),
+            rows=rows / len(told),
             beside=_beside(told),
+            life=sum(pace.row_steps for pace in paces) / rows if rows > 0 else None,
             sizes=sizes.total() / len(told),
             share={size: count / len(told) for size, count in sizes.items()},
         )
 
     def seconds(self, work: Work, standing: Standing) -> float:
         """From now until the job is done, which waits at this standing or has just come."""
-        pace, budget = self.pace, self.budget
-        sizes = self.sizes + 1.0 - self.share.get(work.size, 0.0)
-        full_s = pace.round_s(budget, sizes)
-        own = min(work.rows, budget)
-        held = self._held(work, standing)
-        life = pace.row_steps / pace.rows if pace.rows > 0 else work.evaluations / 2
+        rows, evaluations, size, is_urgent = work
+        budget, workers = self.budget, self.workers
+        own = min(rows, budget)
+        step_s = self.step_s * (self.sizes + 1.0 - self.share.get(size, 0.0))  # sizes take turns
+        life = self.life if self.life is not None else evaluations / 2
+        known = standing.held_rows
+        held = (standing.held * rows if known is None else known) / workers
 
-        waiting = max(0.0, (standing.work or 0.0) - work.row_steps) / self.workers
-        running = 0.0 if work.is_urgent else held * life  # which makes way
+        waiting = max(0.0, (standing.work or 0.0) - rows * evaluations) / workers
+        running = 0.0 if is_urgent else held * life  # which makes way
         missing = max(0.0, waiting + running - (budget - own) * life)
-        wait_s = missing / budget * full_s
+        seconds = missing / budget * (step_s + budget * self.row_s) + self.aside_s
 
-        join_s, beside = 0.0, waiting / max(2 * life, 1.0)
-        if standing.held >= self.workers:  # else one may be idle, which is quicker than all others
-            join_s = JOIN_STEPS * pace.round_s(min(held, budget), sizes)
-            beside += max(0.0, self.beside + held - pace.rows)
+        beside = waiting / max(2 * life, 1.0)
+        if standing.held >= workers:  # else one may be idle, which is quicker than all others
+            seconds += JOIN_STEPS * (step_s + min(held, budget) * self.row_s)
+            beside += max(0.0, self.beside + held - self.rows)
         width = budget if missing > 0 else min(own + beside, budget)
-        evaluations = work.evaluations * work.rows / own  # where all fit in at once, its own
-        return wait_s + join_s + evaluations * pace.round_s(width, sizes) + pace.aside_s
-
-    def _held(self, work: Work, standing: Standing) -> float:
-        """Rows in each worker now: Redis knows them better than what was told before."""
-        rows = standing.held_rows
-        return (standing.held * work.rows if rows is None else rows) / self.workers
-
-
-def _average(paces: Sequence[Pace]) -> Pace:
-    return Pace(
-        step_s=_mean([pace.step_s for pace in paces]),
-        row_s=_mean([pace.row_s for pace in paces]),
-        aside_s=_mean([pace.aside_s for pace in paces]),
-        rows=_mean([pace.rows for pace in paces]),
-        row_steps=_mean([pace.row_steps for pace in paces]),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+        evaluations_here = evaluations * rows / own  # where all fit in at once, its own
+        return seconds + evaluations_here * (step_s + width * self.row_s)
 
 
 def _beside(told: Sequence[tuple[int, Pace]]) -> float:
     """Workers ask for jobs between two steps: who has fewer rows does so more often."""
     open_to_more = [pace for budget, pace in told if pace.rows < budget]
     if not open_to_more:
-        return _mean([pace.rows for _, pace in told])
+        return sum(pace.rows for _, pace in told) / len(told)
     weights = [1.0 / max(pace.round_s(pace.rows), 1e-9) for pace in open_to_more]
     rows = sum(pace.rows * weight for pace, weight in zip(open_to_more, weights, strict=True))
     return rows / sum(weights)
