@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 
 import diffusers
 import torch
@@ -10,43 +11,115 @@ import transformers
 from contract.errors import BadSetting
 from worker.engine.budget import RowBudget
 from worker.engine.decode import decode
+from worker.engine.device_memory import DeviceMemory
 from worker.engine.engine import Engine
+from worker.engine.fitted_decoder import fit_decoder
+from worker.engine.memory import measure_needs
+from worker.engine.memory_plan import MemoryPlan, bytes_of_one, plan_memory
 from worker.engine.model import Model, load_model
 from worker.engine.unet_timing import measure_budget, unet_seconds
 from worker.settings import WorkerSettings
+from worker.start_phases import StartPhases
 
 logger = logging.getLogger(__name__)
 
 
-def start_engine(settings: WorkerSettings) -> Engine:
+def start_engine(settings: WorkerSettings, phases: StartPhases | None = None) -> Engine:
     """Loads the checkpoint and finds the row budget.
 
+    Args:
+        phases: told how long what takes.
+
     Raises:
-        BadSetting: the device or dtype asked for is not there.
+        BadSetting: the device or dtype asked for is not there, or memory has no room for a picture.
         BadCheckpoint: the checkpoint is missing or broken.
     """
+    phases = phases or StartPhases()
     _quieten_libraries()
     torch.set_num_threads(settings.threads)
     device = _device(settings)
     dtype = _dtype(settings, device)
+    memory = DeviceMemory(device, settings.memory_mb)
     model = load_model(
         settings.checkpoint,
         device,
         dtype,
         records=settings.cuda_graphs,
         compiles=settings.compile,
+        phase=phases.phase,
     )
+    with phases.phase("memory"):
+        plan = _plan(model, memory, settings)
+        model = replace(model, vae_call=fit_decoder(model, plan))
     if settings.compile:
-        _compile(model)
-    if settings.max_rows is not None:
-        budget = RowBudget(settings.max_rows, model.native_shape)
-    else:
-        budget, seconds = measure_budget(model)
-        measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
-        logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
-    engine = Engine(model, budget, settings.prompt_cache)
-    assert engine.previewer  # fits it
+        with phases.phase("compile"):
+            _compile(model)
+    with phases.phase("warm_up"):
+        engine = Engine(model, _budget(model, plan, settings), settings.prompt_cache)
+        assert engine.previewer  # fits it
     return engine
+
+
+def _plan(model: Model, memory: DeviceMemory, settings: WorkerSettings) -> MemoryPlan:
+    """
+    Raises:
+        BadSetting: there is no room for one guided picture of the native size.
+    """
+    width, height = model.native_size
+    asked = (settings.max_side or 2 * max(width, height)) // model.vae_scale_factor
+    calls = 2 if model.device.type == "cuda" and settings.cuda_graphs else 1
+    try:
+        needs = measure_needs(model, (asked, asked), settings.prompt_cache, memory)
+        plan = plan_memory(needs, memory.limit, model.native_shape, asked, calls)
+    except (torch.OutOfMemoryError, ValueError) as error:
+        there_is = (
+            f"DARKROOM_MEMORY_MB is {settings.memory_mb}"
+            if memory.is_asked
+            else f"{model.device} has {memory.limit / 1e9:.2f} GB free for it"
+        )
+        taken = f"more than {memory.limit / 1e9:.2f} GB"
+        if isinstance(error, ValueError):
+            taken = str(error)
+        raise BadSetting(
+            f"The model with one guided picture of {width}x{height} pixels takes {taken} of "
+            f"memory, and {there_is}."
+        ) from error
+    _tell(model, plan, asked)
+    return plan
+
+
+def _tell(model: Model, plan: MemoryPlan, asked: int) -> None:
+    native, needs = model.native_shape, plan.needs
+    cells = native[0] * native[1]
+    logger.info(
+        "memory: %.0f of %.0f MB for the model, %.1f MB a row, %.1f MB a picture while it is "
+        "decoded: room for %d rows",
+        needs.fixed / 1e6,
+        plan.limit / 1e6,
+        needs.unet.bytes(cells) / 1e6,
+        needs.decoder.bytes(cells) / 1e6,
+        plan.rows(native),
+    )
+    factor = model.vae_scale_factor
+    if plan.side < asked:
+        logger.warning(
+            "pictures of more than %d pixels a side are refused: a guided one of %d takes %.2f GB",
+            plan.side * factor,
+            asked * factor,
+            bytes_of_one(needs, (asked, asked), plan.calls) / 1e9,
+        )
+    if plan.pictures((plan.side, plan.side)) == 0:
+        logger.warning("the largest pictures are decoded in tiles, for want of memory")
+
+
+def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudget:
+    if settings.max_rows is not None:
+        rows = min(settings.max_rows, plan.rows(model.native_shape))
+        return RowBudget(rows, model.native_shape, plan)
+    budget, seconds = measure_budget(model, plan)
+    measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
+    logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
+    return budget
 
 
 def _compile(model: Model) -> None:
