@@ -29,7 +29,7 @@ class DeviceMemory:
         self.limit = int(self._free * (1 - RESERVE)) if asked_mb is None else asked_mb * MEGABYTE
         if asked_mb is not None and device.type == "cuda":
             total = torch.cuda.get_device_properties(device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit / total), device)
+            torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit / total))
 
     def taken(self) -> int:
         """What has gone since on a GPU: tensors, and what the libraries and the driver took beside

@@ -61,13 +61,13 @@ def measure_needs(
     Raises:
         torch.OutOfMemoryError: there is no room for a picture of the native size.
     """
-    calls = calls_of(model)
+    calls, native = calls_of(model), model.native_shape
     if memory is not None and model.device.type == "cuda":
-        needs = needs_of(calls, lambda call: _measured(call, model.device), model, largest)
+        needs = needs_of(calls, lambda call: _measured(call, model.device), native, largest)
         torch.cuda.empty_cache()  # so that the largest picture's memory is not held from now on
         fixed = memory.taken()
     else:
-        needs = needs_of(_without_weights(model, calls), live_peak, model, largest)
+        needs = needs_of(without_weights(model, calls), live_peak, native, largest)
         fixed = sum(weight_bytes(part) for part in (model.text_encoder, model.unet, model.vae))
     return replace(needs, fixed=fixed + int(remembered * needs.kept_per_row / 2))
 
@@ -86,10 +86,9 @@ def calls_of(model: Model) -> Calls:
 
 
 @torch.inference_mode()
-def needs_of(calls: Calls, peak: Peak, model: Model, largest: Shape) -> Needs:
+def needs_of(calls: Calls, peak: Peak, native: Shape, largest: Shape) -> Needs:
     """All but what is fixed. Two row counts and two sizes are looked at; attention is the part of
     a call that might grow faster than they do."""
-    native = model.native_shape
     unet = [(rows * _cells(native), peak(calls.unet_on(rows, native))) for rows in (2, 4)]
     decoder = [(_cells(native), peak(calls.decoder_on(native)))]
     try:
@@ -125,7 +124,7 @@ def weight_bytes(module: nn.Module) -> int:
     return sum(each.nbytes for each in (*module.parameters(), *module.buffers()))
 
 
-def _without_weights(model: Model, calls: Calls) -> Calls:
+def without_weights(model: Model, calls: Calls) -> Calls:
     """The same on `meta`, where a call takes milliseconds whatever its size."""
     unet, vae = (_bare(part) for part in (model.unet, model.vae))
     return replace(calls, unet=call_unet(unet), decoder=call_vae(vae), device=META)
