@@ -135,12 +135,13 @@ def main() -> None:
             "picture_mb": need.decoder.bytes(cells) / 1e6,
             "cards": cards,
         }
-        print(
-            f"{family.name}: {need.fixed / 1e9:.2f} GB, a row {need.unet.bytes(cells) / 1e6:.0f} MB,"
-        )
-        print(
-            f"  kept {need.kept(cells) / 1e6:.1f} MB, decoded {need.decoder.bytes(cells) / 1e6:.0f} MB"
-        )
+        print(f"{family.name}: {need.fixed / 1e9:.2f} GB, and of the native size")
+        for name, taken in (
+            ("a row", need.unet.bytes(cells)),
+            ("kept of it", need.kept(cells)),
+            ("a picture that is decoded", need.decoder.bytes(cells)),
+        ):
+            print(f"  {name}: {taken / 1e6:.1f} MB")
         for gib, card in cards.items():
             print(f"  {gib} GiB: {card}")
     print({name: {k: round(v, 2) for k, v in each.items()} for name, each in found.items()})
