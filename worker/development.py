@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from worker.engine.sampler import SamplerTable
 
 
+TILED = (
+    "vae_tiling: the picture was decoded in tiles, blended where they meet, as the device's memory "
+    "has no room for the whole of it"
+)
+
+
 class PictureKey(NamedTuple):
     """The engine's name for picture `n` of a job."""
 
@@ -55,6 +61,7 @@ class Development:
         """Of what its steps are made of; known once the pictures are."""
         self._model_fingerprint = ""
         self._begun = begun or {}
+        self._warnings: list[str] = []
         self._evaluations = 0  # of one picture
         self._pictures: list[Picture] = []
         self._starts: dict[int, Checkpoint] = {}
@@ -168,6 +175,8 @@ class Development:
         with the same model and table go on from where they were."""
         request = self.request
         self.fingerprint = engine.fingerprint(table)
+        if engine.budget.is_tiled(engine.model.shape(request.width, request.height)):
+            self._warnings.append(TILED)
         self._model_fingerprint = engine.model.fingerprint
         self._evaluations = len(table)
         guided = table.evaluations(request.guided_steps)
@@ -271,7 +280,8 @@ class Development:
     def _result(self, timeline: Timeline) -> JobResult:
         ordered = [self._stored[n] for n in sorted(self._stored)]
         developed = [picture for picture, _ in ordered]
-        warnings = dict.fromkeys(text for picture in developed for text in picture.warnings)
+        warnings = dict.fromkeys(self._warnings)
+        warnings |= dict.fromkeys(text for picture in developed for text in picture.warnings)
         return JobResult(
             images=[record for _, record in ordered],
             warnings=list(warnings),

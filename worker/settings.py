@@ -106,7 +106,19 @@ class WorkerSettings(CommonSettings):
     ] = None
     max_side: Annotated[
         int | None,
-        Field(ge=8, description="Longest side of a picture, in pixels. Default: twice the native."),
+        Field(
+            ge=8,
+            description="Longest side of a picture, in pixels; less where memory has no room for "
+            "it. Default: twice the native.",
+        ),
+    ] = None
+    memory_mb: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Megabytes of the device's memory that the worker may take, its model "
+            "included. Default: what is free at the start, less 8%.",
+        ),
     ] = None
     prompt_cache: Annotated[
         int, Field(ge=0, description="Prompts whose embeddings are remembered.")

@@ -1,6 +1,7 @@
 """From settings to an engine that is ready."""
 
 import logging
+from dataclasses import replace
 
 import diffusers
 import torch
@@ -10,21 +11,30 @@ from contract.errors import BadSetting
 from worker.compilation import compile_model, keep_compiled
 from worker.engine.budget import RowBudget
 from worker.engine.call_options import CallOptions
+from worker.engine.device_memory import DeviceMemory
 from worker.engine.engine import Engine
+from worker.engine.fitted_decoder import fit_decoder
+from worker.engine.memory_plan import MemoryPlan
 from worker.engine.model import Model, load_model
 from worker.engine.unet_timing import measure_budget
+from worker.planning import memory_plan
 from worker.settings import WorkerSettings
+from worker.start_phases import StartPhases
 
 logger = logging.getLogger(__name__)
 
 
-def start_engine(settings: WorkerSettings) -> Engine:
+def start_engine(settings: WorkerSettings, phases: StartPhases | None = None) -> Engine:
     """Loads the checkpoint and finds the row budget.
 
+    Args:
+        phases: told how long what takes.
+
     Raises:
-        BadSetting: the device or dtype asked for is not there.
+        BadSetting: the device or dtype asked for is not there, or memory has no room for a picture.
         BadCheckpoint: the checkpoint is missing or broken.
     """
+    phases = phases or StartPhases()
     _quieten_libraries()
     torch.set_num_threads(settings.threads)
     device = _device(settings)
@@ -32,13 +42,21 @@ def start_engine(settings: WorkerSettings) -> Engine:
     options = _call_options(settings, device)
     if settings.compile:
         keep_compiled(settings.compile_cache)
-    model = load_model(settings.checkpoint, device, dtype, options)
-    budget = _budget(model, settings)
+    memory = DeviceMemory(device, settings.memory_mb)
+    model = load_model(settings.checkpoint, device, dtype, options, phases.phase)
+    with phases.phase("memory"):
+        plan = memory_plan(model, memory, settings)
+        _require_room(plan, model, options)
+    with phases.phase("warm_up"):
+        budget = _budget(model, plan, settings)
     if settings.compile:
-        rows, in_buckets = budget.native_rows, settings.compile_buckets
-        model = compile_model(model, options, rows, in_buckets=in_buckets)
-    engine = Engine(model, budget, settings.prompt_cache)
-    assert engine.previewer  # fits it
+        with phases.phase("compile"):
+            rows, in_buckets = budget.native_rows, settings.compile_buckets
+            model = compile_model(model, options, rows, in_buckets=in_buckets)
+    model = replace(model, vae_call=fit_decoder(model, plan))
+    with phases.phase("warm_up"):
+        engine = Engine(model, budget, settings.prompt_cache)
+        assert engine.previewer  # fits it
     return engine
 
 
@@ -61,10 +79,20 @@ def _call_options(settings: WorkerSettings, device: torch.device) -> CallOptions
     )
 
 
-def _budget(model: Model, settings: WorkerSettings) -> RowBudget:
+def _require_room(plan: MemoryPlan, model: Model, options: CallOptions) -> None:
+    """For calls of fixed row counts, which have so many rows whoever is there."""
+    most = plan.rows(model.native_shape)
+    if options.fixed_rows is not None and options.fixed_rows > most:
+        raise BadSetting(
+            f"DARKROOM_FIXED_ROWS is {options.fixed_rows}, and memory has room for {most} rows."
+        )
+
+
+def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudget:
     if settings.max_rows is not None:
-        return RowBudget(settings.max_rows, model.native_shape)
-    budget, seconds = measure_budget(model)
+        rows = min(settings.max_rows, plan.rows(model.native_shape))
+        return RowBudget(rows, model.native_shape, plan)
+    budget, seconds = measure_budget(model, plan)
     measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
     logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
     return budget

@@ -1,6 +1,8 @@
 """A loaded checkpoint: text encoder, U-Net and VAE of a Stable Diffusion folder of diffusers."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,12 @@ from worker.engine.solver import Advance, advance, fused
 
 Shape = tuple[int, int]
 """Height and width of a picture in latent space."""
+
+WEIGHTY_PARTS = {
+    "text_encoder": CLIPTextModel,
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+}
 
 UnetCall = Callable[[Tensor, Tensor, Tensor], Tensor]
 VaeCall = Callable[[Tensor], Tensor]
@@ -120,27 +128,41 @@ def call_vae(vae: AutoencoderKL) -> VaeCall:
 
 
 def load_model(
-    path: Path, device: torch.device, dtype: torch.dtype, options: CallOptions | None = None
+    path: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    options: CallOptions | None = None,
+    phase: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> Model:
     """Loads a Stable Diffusion checkpoint in diffusers' folder format; never asks the network.
+
+    Args:
+        phase: told which part is being loaded, for as long as it is.
 
     Raises:
         BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together; the
             text says which.
     """
     check_folder(path)
-    unet = _load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval()
-    vae = _load_module(AutoencoderKL, path, "vae", dtype).to(device).eval()
+    with ThreadPoolExecutor(1, thread_name_prefix="fingerprint") as aside:
+        named = aside.submit(fingerprint, path)
+        parts = {}
+        for part, kind in WEIGHTY_PARTS.items():
+            with phase(part):
+                parts[part] = _load_module(kind, path, part, device, dtype)
+        with phase("fingerprint"):
+            name = named.result()
+    unet, vae = parts["unet"], parts["vae"]
     model = Model(
         name=path.resolve().name,
         device=device,
         dtype=dtype,
         tokenizer=_load(CLIPTokenizer, path, "tokenizer"),
-        text_encoder=_load_module(CLIPTextModel, path, "text_encoder", dtype).to(device).eval(),
+        text_encoder=parts["text_encoder"],
         unet=unet,
         vae=vae,
         scheduler_config=_scheduler_config(path),
-        fingerprint=fingerprint(path),
+        fingerprint=name,
         unet_call=call_unet(unet),
         vae_call=call_vae(vae),
     )
@@ -209,9 +231,18 @@ def _check_tokenizer(path: Path, model: Model) -> None:
         )
 
 
-def _load_module(module_class: Any, path: Path, part: str, dtype: torch.dtype) -> Any:
+def _load_module(
+    module_class: Any, path: Path, part: str, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """Straight from its file to the device, weight by weight: never the whole of it on the CPU."""
     module, found = _load(
-        module_class, path, part, dtype=dtype, use_safetensors=True, output_loading_info=True
+        module_class,
+        path,
+        part,
+        dtype=dtype,
+        device_map={"": device},
+        use_safetensors=True,
+        output_loading_info=True,
     )
     missing = sorted(found["missing_keys"])
     if missing:  # left to chance by the libraries, with no more than a line in the log
@@ -219,7 +250,7 @@ def _load_module(module_class: Any, path: Path, part: str, dtype: torch.dtype) -
             f"The checkpoint's {path / part} lacks {len(missing)} of its weights, "
             f"{missing[0]} among them."
         )
-    return module
+    return module.eval()
 
 
 def _load(part_class: Any, path: Path, part: str, **options: Any) -> Any:
