@@ -122,11 +122,7 @@ def _require_within(limits: KeyLimits, request: JobRequest) -> None:
         )
 
 
-def terms_for(caller: Caller, settings: AppSettings, row_steps_per_s: float | None) -> Terms:
-    """
-    Args:
-        row_steps_per_s: the speed of the model's workers, where it is known.
-    """
+def terms_for(caller: Caller, settings: AppSettings, census: Census, model: str) -> Terms:
     return Terms(
         owner=caller.owner,
         weight=caller.limits.weight,
@@ -134,7 +130,8 @@ def terms_for(caller: Caller, settings: AppSettings, row_steps_per_s: float | No
         per_minute=caller.limits.per_minute,
         most_waiting=settings.max_queue,
         most_waiting_s=settings.max_queue_s,
-        row_steps_per_s=row_steps_per_s,
+        row_steps_per_s=census.row_steps_per_s(model),
+        native=census.models[model].native,
     )
 
 
@@ -216,8 +213,7 @@ def _fresh(
         started_at=None,
         ended_at=None,
         progress=None,
-        queue_position=standing.position,
-        work_ahead=standing.work,
+        standing=standing,
         result=None,
         error=None,
         worker=None,

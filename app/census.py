@@ -1,41 +1,69 @@
 """Which models and workers there are, as they announced themselves."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import anyio
 from redis import Redis
 
 from app.backend import Backend
+from contract.backlog import Standing
+from contract.forecast import Fleet, Work
+from contract.request import JobRequest
 from contract.workers import ModelCard, WorkerCard, known_models, live_workers
 
 MAX_AGE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Census:
     models: Mapping[str, ModelCard]  # by id, with or without a live worker
     workers: Sequence[WorkerCard]  # live ones, by name
 
     def live_count(self) -> Counter[str]:
         """How many live workers hold each model."""
+        return self._live
+
+    @cached_property
+    def _fleets(self) -> dict[str, Fleet | None]:
+        by_model: dict[str, list[WorkerCard]] = defaultdict(list)
+        for worker in self.workers:
+            by_model[worker.model].append(worker)
+        return {model: Fleet.of(cards) for model, cards in by_model.items()}
+
+    def seconds(self, request: JobRequest, standing: Standing) -> float | None:
+        """Until a job is done that waits at this standing; None where nobody knows."""
+        fleet = self._fleets.get(request.model)
+        if fleet is not None and request.model in self.models:
+            work = Work.of(request, self.models[request.model].native)
+            return fleet.seconds(work, standing)
+        speed = self.row_steps_per_s(request.model)
+        return standing.work / speed if standing.work is not None and speed else None
+
+    @cached_property
+    def _speeds(self) -> dict[str, float]:
+        told: dict[str, list[float]] = defaultdict(list)
+        for worker in self.workers:
+            if worker.full_row_steps_per_s:
+                told[worker.model].append(worker.full_row_steps_per_s)
+        return {model: sum(speeds) / len(speeds) for model, speeds in told.items()}
+
+    @cached_property
+    def _live(self) -> Counter[str]:
         return Counter(worker.model for worker in self.workers)
 
     def row_steps_per_s(self, model: str) -> float | None:
-        """The speed of the model's live workers together, where one that has not told its own
-        counts as the average of the others; None where none has."""
+        """The speed of the model's live workers together with full batches, where one that has not
+        told its own counts as the average of the others; None where none has."""
         average = self.row_steps_per_s_each(model)
-        if average is None:
-            return None
-        return average * sum(worker.model == model for worker in self.workers)
+        return average * self._live[model] if average is not None else None
 
     def row_steps_per_s_each(self, model: str) -> float | None:
         """The average speed of those of its live workers that have told theirs."""
-        told = [worker.row_steps_per_s for worker in self.workers if worker.model == model]
-        known = [speed for speed in told if speed]
-        return sum(known) / len(known) if known else None
+        return self._speeds.get(model)
 
     def default_model(self, preferred: str | None) -> ModelCard | None:
         """The model of a request that names none: the preferred one, else the only one, else the

@@ -4,35 +4,34 @@ import math
 from contextlib import suppress
 
 from app.services import Services
-from app.views import JobView, seconds_for
+from app.views import JobView
+from contract.backlog import Standing
 from contract.errors import RedisUnavailable
 from contract.job import JobRecord
+from contract.request import JobRequest
 
 LEAST_POLL_S, MOST_POLL_S = 1, 10
+DIGITS = 2  # of a job of half a second a tenth would be a fifth
 
 
 async def job_view(services: Services, record: JobRecord) -> JobView:
-    """Where the workers' speeds cannot be asked for, only the estimate is missing: the answer to an
-    accepted job is never an error."""
-    speed = None
-    if record.work_ahead is not None:
-        speed = await _speed(services, record.request.model)
-    return JobView.of(record, speed)
+    """A job that waits is judged by what its workers told, one that runs by its own worker."""
+    estimated_s = record.left_s
+    if record.standing is not None:
+        estimated_s = await estimate_s(services, record.request, record.standing)
+    return JobView.of(record, estimated_s)
 
 
-async def estimate_s(services: Services, model: str, work: float | None) -> float | None:
-    """How long the model's workers need for so many row-steps; None where nobody knows."""
-    if work is None:
-        return None
-    return seconds_for(work, await _speed(services, model))
+async def estimate_s(services: Services, request: JobRequest, standing: Standing) -> float | None:
+    """Until a job is done that waits at this standing; None where nobody knows. Where the workers
+    cannot be asked for, only the estimate is missing: the answer to an accepted job is never an
+    error."""
+    with suppress(RedisUnavailable):
+        seconds = (await services.census.get()).seconds(request, standing)
+        return round(seconds, DIGITS) if seconds is not None else None
+    return None
 
 
 def poll_again_s(job: JobView) -> int:
     """When to ask again for a job that has not ended: about when it should be done."""
     return max(LEAST_POLL_S, min(math.ceil(job.estimated_s or 0.0), MOST_POLL_S))
-
-
-async def _speed(services: Services, model: str) -> float | None:
-    with suppress(RedisUnavailable):
-        return (await services.census.get()).row_steps_per_s(model)
-    return None

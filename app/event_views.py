@@ -32,7 +32,7 @@ class ProgressView(_EventView):
 
     step: int
     steps: int
-    estimated_s: Annotated[float | None, Field(description="Seconds until the last step.")]
+    estimated_s: Annotated[float | None, Field(description="Seconds until it is done.")]
 
 
 class PreviewView(_EventView):

@@ -82,9 +82,7 @@ class _Topic:
         self.heard_at = time.monotonic()
         self.changed = asyncio.Event()
         """Replaced with each change: whoever waits takes it first and looks then."""
-        self.standing: Standing | None = None
-        if record.queue_position is not None:
-            self.standing = Standing(record.queue_position, record.work_ahead)
+        self.standing = record.standing
 
     @property
     def last_id(self) -> str:
@@ -105,7 +103,8 @@ class _Topic:
         self.notify()
 
     def stand(self, standing: Standing | None) -> None:
-        if standing != self.standing:
+        # What workers have in hand changes all the time, and is no news by itself.
+        if _place_of(standing) != _place_of(self.standing):
             self.standing = standing
             self.notify()
 
@@ -312,3 +311,7 @@ def _place(event_id: str | None) -> Place | None:
     """None where it is no id of an event."""
     found = EVENT_ID.fullmatch(event_id or "")
     return (int(found[1]), int(found[2])) if found is not None else None
+
+
+def _place_of(standing: Standing | None) -> tuple[int, float | None] | None:
+    return standing.place if standing is not None else None

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.job import JobFault, JobRecord, JobState
 from contract.progress import JobProgress
-from contract.request import MEDIA_TYPES, JobRequest
+from contract.request import MEDIA_TYPES, Approximation, JobRequest
 from contract.workers import ModelCard, WorkerCard
 
 PICTURE_SCHEMA = {"type": "string", "format": "binary"}
@@ -20,6 +20,8 @@ REQUEST_EXAMPLE: dict[str, Any] = {
     "prompt": "red apple",
     "negative_prompt": "",
     "guidance": 7.5,
+    "guidance_start": 0.0,
+    "guidance_stop": 1.0,
     "steps": 30,
     "sampler": "dpmpp_2m_karras",
     "images": 1,
@@ -53,6 +55,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "progress": None,
     "images": [],
     "warnings": [],
+    "approximations": [],
     "error": None,
     "timings": None,
     "worker": None,
@@ -145,6 +148,14 @@ READY_EXAMPLE = {
             "metrics_port": 9464,
             "started_at": 1795509933.8,
             "row_steps_per_s": 412.5,
+            "pace": {
+                "step_s": 0.0045,
+                "row_s": 0.0033,
+                "aside_s": 0.06,
+                "rows": 12.0,
+                "row_steps": 171.0,
+                "sizes": ["128x128"],
+            },
         }
     ],
 }
@@ -246,13 +257,21 @@ class JobView(_View):
     estimated_s: Annotated[
         float | None,
         Field(
-            description="Seconds until it is done, estimated from the work before it and the speed "
-            "of the workers; null once it has ended, or where no speed is known."
+            description="Seconds until it is done, as estimated: of a job that waits from the work "
+            "before it and the pace of the workers, of one that runs from its progress. Null once "
+            "it has ended, or where no pace is known."
         ),
     ]
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
     images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
+    approximations: Annotated[
+        list[Approximation],
+        Field(
+            description="What makes the pictures others than they would be in full, as the request "
+            "wanted it: `guidance_interval` where steps go without guidance."
+        ),
+    ]
     error: JobFault | None
     timings: Annotated[PhaseTimings | None, Field(description="Null until a worker took the job.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
@@ -270,8 +289,7 @@ class JobView(_View):
     links: Links
 
     @classmethod
-    def of(cls, record: JobRecord, row_steps_per_s: float | None) -> Self:
-        """`row_steps_per_s` is the speed of the model's live workers, where it is known."""
+    def of(cls, record: JobRecord, estimated_s: float | None) -> Self:
         result = record.result
         return cls(
             id=record.id,
@@ -282,10 +300,11 @@ class JobView(_View):
             started_at=record.started_at,
             ended_at=record.ended_at,
             queue_position=record.queue_position,
-            estimated_s=_estimate_s(record, row_steps_per_s),
+            estimated_s=estimated_s,
             progress=_progress(record),
             images=_images(record),
             warnings=record.request.warnings + (result.warnings if result is not None else []),
+            approximations=record.request.approximations,
             error=record.error,
             timings=PhaseTimings.of(record),
             worker=record.worker,
@@ -331,17 +350,6 @@ def job_url(job_id: str) -> str:
 
 def image_url(job_id: str, n: int) -> str:
     return f"{job_url(job_id)}/images/{n}"
-
-
-def seconds_for(work: float, row_steps_per_s: float | None) -> float | None:
-    """How long so many row-steps take; None where no speed is known."""
-    return round(work / row_steps_per_s, 1) if row_steps_per_s else None
-
-
-def _estimate_s(record: JobRecord, row_steps_per_s: float | None) -> float | None:
-    if record.work_ahead is None:
-        return record.left_s
-    return seconds_for(record.work_ahead, row_steps_per_s)
 
 
 def _progress(record: JobRecord) -> Progress | None:

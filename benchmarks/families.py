@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, call_unet, call_vae, prepare
 
 STARTER = Path("models/starter")
@@ -208,7 +209,7 @@ def build_model(family: Family, device: torch.device, dtype: torch.dtype) -> Mod
         unet_call=call_unet(unet),
         vae_call=call_vae(vae),
     )
-    return prepare(model, records=True, compiles=False)
+    return prepare(model, CallOptions())
 
 
 def write_checkpoint(family: Family, folder: Path, device: torch.device) -> None:

@@ -18,13 +18,21 @@ def charts(found: Figures) -> list[str]:
 
 
 def short(seconds: float) -> str:
-    """For a tick."""
+    """For a tick of an axis with times of all sizes."""
     return f"{1000 * seconds:g} ms" if 0 < seconds < 0.9995 else f"{seconds:g} s"
+
+
+def seconds_axis(label: str, high: float) -> Axis:
+    """All in one unit."""
+    if high < 1:
+        return linear(label, high, lambda v: f"{1000 * v:g} ms")
+    return linear(label, high, lambda v: f"{v:g} s")
 
 
 def _figure(title: str, plot: str, lines: Sequence[Line | Dots] = ()) -> str:
     keys = "".join(
-        f'<span class="key {line.style}">{escape(line.name)}</span>'
+        f'<span class="key {line.style}{" dot" if isinstance(line, Dots) else ""}">'
+        f"{escape(line.name)}</span>"
         for line in lines
         if len(lines) > 1
     )
@@ -89,7 +97,7 @@ def _responses(series: Figures) -> str:
         Dots(kind, [(at, s) for at, s, each in told if each == kind], styles.get(kind, "d"))
         for kind in kinds
     ]
-    y = linear("response", max(seconds for _, seconds, _ in told), short)
+    y = seconds_axis("response", max(seconds for _, seconds, _ in told))
     title = "Each request, by when it was meant to be sent"
     plot = chart(title, _time(series), y, dots, pale_until=series["counted_from_s"])
     return _figure(title, plot, dots)
@@ -112,7 +120,7 @@ def _most(points: Sequence[tuple[float, float | None]]) -> float:
 
 def _queue_age(series: Figures) -> str:
     points = _sampled(series, "oldest_s")
-    y = linear("age of the next job", _most(points), short)
+    y = seconds_axis("age of the next job", _most(points))
     return _over_time(series, "Queue age", y, [Line("age", points, "a")])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 520, 270
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 44
 NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 Point = tuple[float, float | None]
 
@@ -194,10 +194,10 @@ class _Plane:
         return f'<path class="dots {dots.style}" d="{drawn}"/>'
 
     def mark(self, mark: Mark, n: int) -> str:
-        x, top = self.x(mark.at), TOP + 12 + 15 * n
+        x, low = self.x(mark.at), HEIGHT - BOTTOM - 8 - 17 * n
         anchor, aside = ("end", -5) if x > WIDTH / 2 else ("start", 5)
         return (
             f'<path class="mark" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
-            f'<text class="marked" x="{x + aside:.1f}" y="{top}" text-anchor="{anchor}">'
+            f'<text class="marked" x="{x + aside:.1f}" y="{low}" text-anchor="{anchor}">'
             f"{escape(mark.name)}</text>"
         )

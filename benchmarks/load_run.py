@@ -17,6 +17,7 @@ from load_service import Fault, Job, Service
 USERS_APART_S = 0.01  # between the first requests of two users
 PAUSE_S = 1.0  # of a user whose request failed, so that a broken service is not hammered
 LEAVE_S = 5.0  # for cancelling what nobody waits for any more
+AT_ONCE = 100  # arrivals, before others get their turn
 RECENT = 200
 GAVE_UP, INTERRUPTED = "timeout", "interrupted"
 
@@ -139,8 +140,9 @@ class Run:
         assert self._plan.rate is not None
         arrivals = poisson(self._plan.rate, self._plan.seed)
         async with asyncio.TaskGroup() as group:
-            for at in takewhile(lambda at: at < self._plan.end_s, arrivals):
-                await self._until(at)
+            for n, at in enumerate(takewhile(lambda at: at < self._plan.end_s, arrivals)):
+                if at > self.now or n % AT_ONCE == 0:  # those that are late all leave now
+                    await self._until(at)
                 group.create_task(self._one(self._next(at, at)))
 
     async def _closed_loop(self) -> None:

@@ -8,7 +8,7 @@ from load_watch import Watch
 from percentiles import spread
 
 LATE_S = 0.05
-LATE_LEAST_S = 0.005
+LATE_LEAST_S = 0.01
 LATE_SHARE = 0.1  # of the median response
 BUSY = 0.85  # of a core
 FEW = 100  # requests, below which a 99th percentile is one of the very last

@@ -15,6 +15,10 @@ from load_run import Run
 from load_service import Fault, Service
 
 TICK_S = 0.02
+EARLY_S, LATE_S = 0.25, 0.25
+"""The first look is before the first request that counts, the last one when the workers have
+counted what follows the end of a job too."""
+
 QUEUE_DEPTH = "darkroom_queue_depth"
 OLDEST_WAIT = "darkroom_queue_oldest_wait_seconds"
 OCCUPANCY = "darkroom_batch_occupancy"
@@ -74,7 +78,7 @@ class Watch:
                 group.create_task(self._look_on(after_s, workers))
 
     async def _look_on(self, after_s: float, workers: Sequence[Service]) -> None:
-        await asyncio.sleep(after_s)
+        await asyncio.sleep(max(0.0, after_s - EARLY_S))
         began, cpu_s = time.monotonic(), time.process_time()
         self.first = self.last = before = await self._look(workers)
         try:
@@ -88,6 +92,7 @@ class Watch:
 
     async def finish(self) -> None:
         """A last look, at the end of the run."""
+        await asyncio.sleep(LATE_S)
         async with AsyncExitStack() as stack:
             workers = [await stack.enter_async_context(Service(url)) for url in self._urls]
             now = await self._look(workers)

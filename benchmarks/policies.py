@@ -19,10 +19,9 @@ import argparse
 import json
 import math
 import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,141 +29,33 @@ import diffusers
 import numpy as np
 import torch
 from engine import machine
-from outcome import OBJECTIVE, Outcome, outcome, spread, summary
-from pipelines import STEP_OVERHEAD, TEXT_S, DiffusersPipeline
-from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice, Tables
+from outcome import OBJECTIVE
+from pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
+from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
+from policy_runs import BAR_LOAD, USERS, Plan, measure
 from policy_tables import show
-from serving import WINDOW_S, Served, in_turns, replay, saturate
+from serving import WINDOW_S, replay
 from step_times import FAMILY, TABLE, StepTimes
 from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic, at_rate
 
+from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, load_model
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where tests/ is
 
 STARTER = Path("models/starter")
-LOADS = (0.3, 0.6, 0.8, 1.0, 1.2)
-BAR_LOAD = 0.8
-USERS = 64
-"""Requests that are always there at saturation, in work or waiting."""
-
 BAR_TRAFFICS = [EQUAL.name, MIXED.name, SHORT.name]
-WARM_UP = 16  # pictures at saturation that do not count
 MOST_ROWS = {"cpu": 16, "cuda": 32}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is measured, of each traffic and for each seed."""
-
-    at_bar: int  # requests at BAR_LOAD, which count for the bars
-    elsewhere: int  # requests at the other loads, which draw the curve
-    saturation: int  # pictures at saturation
-    seeds: tuple[int, ...] = (0,)
-    loads: tuple[float, ...] = LOADS
-    policies: tuple[str, ...] = (ONE, REQUEST, STEP)
-    users: int = USERS
-    limit_s: float = math.inf  # of real time
-
-
-FULL = Plan(at_bar=150, elsewhere=40, saturation=96)
-QUICK = Plan(at_bar=24, elsewhere=0, saturation=32, loads=(BAR_LOAD,))
-SMALL = Plan(at_bar=6, elsewhere=0, saturation=20, loads=(BAR_LOAD,))
+FULL = Plan(at_bar=200, elsewhere=50, saturation=96, limit_s=140.0, fixed=40)
+QUICK = Plan(at_bar=40, elsewhere=0, saturation=32, loads=(BAR_LOAD,), limit_s=20.0)
+SMALL = Plan(at_bar=6, elsewhere=0, saturation=6, loads=(BAR_LOAD,), users=6)
 SIMULATED = Plan(
     at_bar=400,
-    elsewhere=400,
-    saturation=800,
+    elsewhere=300,
+    saturation=400,
     seeds=(0, 1, 2, 3, 4),
     policies=(ONE, REQUEST, STEP, FIXED),
 )
-
-
-def capacities(
-    device: Device, traffic: Traffic, plan: Plan, seed: int, until: float = math.inf
-) -> dict[str, float]:
-    """Pictures a second of each policy with so many requests always there, from the rows that its
-    U-Net calls had after the first pictures."""
-    tables = Tables(device.model, traffic)
-    requests = traffic.requests(plan.users + plan.saturation, 1000 + seed, device.native)
-    servers = {policy: device.server(policy, tables) for policy in plan.policies if policy != ONE}
-    runs = {
-        name: (each, saturate(each, iter(requests), plan.users)) for name, each in servers.items()
-    }
-    done = dict.fromkeys(servers, 0)
-    began: dict[str, tuple[float, int]] = {}
-    for name, served in in_turns(runs, until):
-        done[name] += len(served)
-        if done[name] >= min(WARM_UP, plan.saturation // 2):
-            began.setdefault(name, (servers[name].clock.now, servers[name].rows))
-    found = {}
-    for name, server in servers.items():
-        since, rows = began[name]
-        found[name] = (server.rows - rows) / (server.clock.now - since) / traffic.row_steps
-    if ONE in plan.policies:
-        seconds = sum(map(device.alone_s, requests))
-        row_steps = sum(each.rows * each.steps for each in requests)
-        found[ONE] = row_steps / seconds / traffic.row_steps
-    return found
-
-
-def served_at(
-    device: Device, traffic: Traffic, policies: Sequence[str], per_s: float, count: int, seed: int
-) -> dict[str, Outcome]:
-    """The same requests, so many a second, by each policy in turns."""
-    tables = Tables(device.model, traffic)
-    requests = at_rate(traffic.requests(count, seed, device.native), per_s)
-    servers = {policy: device.server(policy, tables) for policy in policies}
-    served: dict[str, list[Served]] = {policy: [] for policy in policies}
-    runs = {name: (server, replay(server, requests)) for name, server in servers.items()}
-    for name, some in in_turns(runs):
-        served[name] += some
-    return {
-        name: outcome(served[name], device.alone_s, server.rows / server.calls)
-        for name, server in servers.items()
-    }
-
-
-def measure(device: Device, traffic: Traffic, plan: Plan) -> dict[str, Any]:
-    """One traffic: capacities, and what became of the requests at each load."""
-    began = time.perf_counter()
-    until = began + 0.4 * plan.limit_s
-    saturated = [capacities(device, traffic, plan, seed, until) for seed in plan.seeds]
-    capacity = {name: spread([run[name] for run in saturated]) for name in saturated[0]}
-    most = {name: value["median"] for name, value in capacity.items() if value}
-    loads = {}
-    for load in plan.loads:
-        count = plan.at_bar if load == BAR_LOAD else plan.elsewhere
-        if plan.limit_s < math.inf:
-            left = (began + plan.limit_s - time.perf_counter()) / len(plan.loads)
-            count = max(SMALL.at_bar, min(count, int(left / (1 / most[REQUEST] + 1 / most[STEP]))))
-        runs = [
-            served_at(device, traffic, plan.policies, load * most[REQUEST], count, seed)
-            for seed in plan.seeds
-        ]
-        loads[str(load)] = {"policies": summary(runs), "ratios": ratios(runs)}
-    return {
-        "capacity_per_s": capacity,
-        "capacity_ratio": spread([run[STEP] / run[REQUEST] for run in saturated]),
-        "loads": loads,
-        "measured_in_s": time.perf_counter() - began,
-    }
-
-
-def ratios(runs: Sequence[Mapping[str, Outcome]]) -> dict[str, Any]:
-    """Step-level over request-level, run by run."""
-    short = [(run[STEP].short_p95_s, run[REQUEST].short_p95_s) for run in runs]
-    return {
-        "p95": spread([run[STEP].p95_s / run[REQUEST].p95_s for run in runs]),
-        "short_p95": spread([one / other if one and other else None for one, other in short]),
-        "goodput": spread(
-            [
-                run[STEP].goodput_per_s / run[REQUEST].goodput_per_s
-                if run[REQUEST].goodput_per_s
-                else None
-                for run in runs
-            ]
-        ),
-    }
 
 
 def bars(traffics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -196,9 +87,8 @@ def bars(traffics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def exactness(device: RealDevice) -> int:
     """The most that a pixel differs, of 255, between both policies' pictures of equal requests."""
-    tables = Tables(device.model, EQUAL)
     requests = at_rate(EQUAL.requests(3, 0, device.native), math.inf)
-    server = device.server(STEP, tables)
+    server = device.server(STEP)
     drawn = {}
     for served in replay(server, requests):
         drawn |= {each.request.number: server.pixels[each.request.number] for each in served}
@@ -231,6 +121,10 @@ def main() -> None:
     parser.add_argument("--family", default=FAMILY, help="of the step times")
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
     parser.add_argument("--small", action="store_true", help="seconds, for a tiny checkpoint")
+    parser.add_argument(
+        "--loads", nargs="+", type=float, help="these alone; the rest of the file's stays"
+    )
+    parser.add_argument("--seconds", type=float, help="about so long for each traffic")
     parser.add_argument("--json", type=Path, help="file to add the result to")
     options = parser.parse_args()
     content = simulation(options) if options.simulated else reality(options)
@@ -251,14 +145,25 @@ def reality(options: argparse.Namespace) -> dict[str, Any]:
         torch.device(device_type),
         torch.float16 if device_type == "cuda" else torch.float32,
     )
-    device = RealDevice(model, options.rows or MOST_ROWS[device_type])
     plan = SMALL if options.small else QUICK if options.quick else FULL
+    most_rows = options.rows or MOST_ROWS[device_type]
+    fixed = None
+    if plan.fixed:
+        fixed = load_model(
+            options.checkpoint, model.device, model.dtype, CallOptions(fixed_rows=most_rows)
+        )
+    device = RealDevice(model, most_rows, 1 if options.small else 3, fixed)
+    plan = replace(
+        plan,
+        limit_s=options.seconds or plan.limit_s,
+        loads=tuple(options.loads or plan.loads),
+    )
     content = before(options.json)
     content |= facts(device) | {
         "machine": machine() | {"dtype": str(model.dtype), "checkpoint": model.name},
         "exactness_of_255": exactness(device),
     }
-    add_traffics(content, device, plan, options.traffic or BAR_TRAFFICS)
+    add_traffics(content, device, plan, options.traffic or BAR_TRAFFICS, bool(options.loads))
     return content
 
 
@@ -272,7 +177,7 @@ def simulation(options: argparse.Namespace) -> dict[str, Any]:
     content |= facts(device) | {
         "device": f"{options.family} by {TABLE}",
         "estimates": {
-            "text_s": TEXT_S,
+            "text_s": {"diffusers, a batch": TEXT_S, "engine, each text": ENGINE_TEXT_S},
             "step_overhead": STEP_OVERHEAD,
             "other sizes": "in proportion to their area",
         },
@@ -295,10 +200,21 @@ def facts(device: Device) -> dict[str, Any]:
     }
 
 
-def add_traffics(content: dict[str, Any], device: Device, plan: Plan, names: Sequence[str]) -> None:
+def add_traffics(
+    content: dict[str, Any],
+    device: Device,
+    plan: Plan,
+    names: Sequence[str],
+    keeps: bool = False,
+) -> None:
+    """
+    Args:
+        keeps: whether what a traffic has already is kept, its capacities above all.
+    """
     traffics = content.setdefault("traffics", {})
     for name in names:
-        traffics[name] = asdict(TRAFFICS[name]) | measure(device, TRAFFICS[name], plan)
+        known = traffics.get(name) if keeps else None
+        traffics[name] = asdict(TRAFFICS[name]) | measure(device, TRAFFICS[name], plan, known)
         print(f"{name}: measured in {traffics[name]['measured_in_s']:.0f} s", flush=True)
     content["bars"] = bars(traffics)
 

@@ -1,23 +1,21 @@
 """Devices that serve by any policy: a real one, and one that is a table of step times."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-import torch
 from pipelines import DiffusersPipeline, Table, TablePipeline, simulated
 from serving import WINDOW_S, OneByOne, Pixels, RequestBatching, Server, StepLevel
 from step_times import StepTimes
-from torch import Tensor
-from traffic import Request, Traffic
+from traffic import Request
 from virtual_clock import VirtualClock
 
 from worker.engine.budget import RowBudget
 from worker.engine.engine import Engine
 from worker.engine.model import Model, UnetCall
+from worker.engine.row_plan import PlannedRows, fixed_plans
 from worker.engine.sampler import SamplerTable, build_table
 
 FEW, MANY = 4, 20  # steps
@@ -40,54 +38,46 @@ class Native(NamedTuple):
 
 
 class Tables(dict[tuple[str, int], SamplerTable]):
-    """By sampler and steps; built aside, as a worker builds them."""
+    """By sampler and steps; built when first asked for, which is before the engine works, as a
+    worker builds them aside."""
 
-    def __init__(self, model: Model, traffic: Traffic):
-        super().__init__(
-            {
-                (sampler, steps): build_table(sampler, steps, model.scheduler_config)
-                for sampler in set(traffic.samplers)
-                for steps in set(traffic.steps)
-            }
-        )
+    def __init__(self, model: Model):
+        self._model = model
 
-
-class Padded:
-    """A U-Net call with rows of zeros beside the given ones, up to the next of `buckets`."""
-
-    def __init__(self, call: UnetCall, buckets: Sequence[int]):
-        self._call = call
-        self._buckets = sorted(buckets)
-
-    def __call__(self, latents: Tensor, timesteps: Tensor, conditioning: Tensor) -> Tensor:
-        rows = len(latents)
-        more = self._buckets[bisect_left(self._buckets, rows)] - rows
-        given = (latents, timesteps, conditioning)
-        padded = [torch.cat([each, each.new_zeros(more, *each.shape[1:])]) for each in given]
-        return self._call(*padded)[:rows]
+    def __missing__(self, key: tuple[str, int]) -> SamplerTable:
+        self[key] = build_table(*key, self._model.scheduler_config)
+        return self[key]
 
 
 class RealDevice:
     """The engine as it is, and diffusers' pipeline with the engine's own U-Net calls."""
 
-    def __init__(self, model: Model, most_rows: int, alone_repeats: int = 3):
+    def __init__(
+        self, model: Model, most_rows: int, alone_repeats: int = 3, fixed: Model | None = None
+    ):
+        """
+        Args:
+            fixed: the model with calls of `most_rows` rows alone, for the policy FIXED.
+        """
         self.model = model
+        self._fixed = fixed
         self.native = Native(*model.native_size)
         self.most_rows = most_rows
+        self._tables = Tables(model)
         self._alone_repeats = alone_repeats
         self._alone: dict[tuple[int, int], tuple[float, float]] = {}
 
-    def server(self, policy: str, tables: Tables) -> Server:
+    def server(self, policy: str) -> Server:
         clock = VirtualClock()
         if policy == ONE:
             return OneByOne(clock, _Known(clock, self.alone_s))
         if policy == REQUEST:
             return RequestBatching(clock, DiffusersPipeline(self.model, clock), self.most_rows)
-        model = self.model
-        if policy == FIXED:
-            model = replace(model, unet_call=Padded(model.unet_call, [self.most_rows]))
+        model = self._fixed if policy == FIXED else self.model
+        if model is None:
+            raise ValueError(f"no model for {policy}")
         engine = Engine(model, RowBudget(self.most_rows, model.native_shape))
-        return StepLevel(clock, engine, tables, clock.measured)
+        return StepLevel(clock, engine, self._tables, clock.measured)
 
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers: on the line through FEW and MANY steps,
@@ -112,38 +102,54 @@ class RealDevice:
 class SimulatedDevice:
     """A table of step times. The engine is the real one; its model computes nothing."""
 
-    def __init__(self, model: Model, times: StepTimes, most_rows: int, around: Around = as_it_is):
+    def __init__(
+        self,
+        model: Model,
+        times: StepTimes,
+        most_rows: int,
+        *,
+        diffusers_times: StepTimes | None = None,
+        around: Around = as_it_is,
+        window_s: float = WINDOW_S,
+    ):
         """
         Args:
             model: a small one, whose text encoder, U-Net and decoder are not called.
+            diffusers_times: those of the pipeline's calls, where they are not the engine's.
             around: what stands between the engine and the U-Net, such as padding.
         """
         side = CELLS * model.vae_scale_factor
         self.model = model
         self.native = Native(side, side)
         self.most_rows = most_rows
+        self.times = times
+        self._tables = Tables(model)
         self._table = Table(times, (CELLS, CELLS))
+        self._diffusers_table = Table(diffusers_times or times, (CELLS, CELLS))
         self._around = around
+        self._window_s = window_s
 
-    def server(self, policy: str, tables: Tables, window_s: float = WINDOW_S) -> Server:
+    def server(self, policy: str) -> Server:
         clock = VirtualClock()
-        pipeline = TablePipeline(self.model, self._table, clock)
+        pipeline = TablePipeline(self.model, self._diffusers_table, clock)
         if policy == ONE:
             return OneByOne(clock, pipeline)
         if policy == REQUEST:
-            return RequestBatching(clock, pipeline, self.most_rows, window_s)
+            return RequestBatching(clock, pipeline, self.most_rows, self._window_s)
         around = self._padded if policy == FIXED else self._around
         model = simulated(self.model, self._table, clock, around)
-        return StepLevel(clock, Engine(model, RowBudget(self.most_rows, (CELLS, CELLS))), tables)
+        return StepLevel(
+            clock, Engine(model, RowBudget(self.most_rows, (CELLS, CELLS))), self._tables
+        )
 
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers."""
         clock = VirtualClock()
-        TablePipeline(self.model, self._table, clock).develop([request])
+        TablePipeline(self.model, self._diffusers_table, clock).develop([request])
         return clock.now
 
     def _padded(self, call: UnetCall) -> UnetCall:
-        return Padded(call, [self.most_rows])
+        return PlannedRows(call, fixed_plans(self.most_rows, (CELLS, CELLS)))
 
 
 class _Known:

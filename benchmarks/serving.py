@@ -1,7 +1,6 @@
 """Three ways to serve requests for pictures on one device, and their replay on a virtual clock."""
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -50,6 +49,10 @@ class Server(Protocol):
     def wakes_at(self) -> float:
         """When there will be something to do even if nobody comes."""
 
+    def settle(self) -> None:
+        """Somebody else wants the device: what it was asked for and has not done comes first, and
+        counts."""
+
 
 class OneByOne:
     """A request at a time, first come, first served."""
@@ -74,6 +77,9 @@ class OneByOne:
 
     def wakes_at(self) -> float:
         return math.inf
+
+    def settle(self) -> None:
+        return None
 
 
 class RequestBatching:
@@ -111,6 +117,9 @@ class RequestBatching:
 
     def wakes_at(self) -> float:
         return min(map(self._ready_at, self._waiting.values()), default=math.inf)
+
+    def settle(self) -> None:
+        return None
 
     @property
     def _now(self) -> float:
@@ -179,6 +188,10 @@ class StepLevel:
     def wakes_at(self) -> float:
         return math.inf
 
+    def settle(self) -> None:
+        with self._stopwatch():
+            finish(self._engine.model.device)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -225,17 +238,16 @@ def saturate(server: Server, requests: Iterator[Request], users: int) -> Iterato
 
 
 def in_turns(
-    runs: Mapping[str, tuple[Server, Iterator[list[Served]]]], until: float = math.inf
+    runs: Mapping[str, tuple[Server, Iterator[list[Served]]]],
 ) -> Iterator[tuple[str, list[Served]]]:
     """Works through all of them, next always the one whose clock is furthest behind, so that what
-    else the machine does falls on all alike.
-
-    Args:
-        until: a reading of time.perf_counter after which nothing is begun.
-    """
-    going = dict(runs)
-    while going and time.perf_counter() < until:
+    else the machine does falls on all alike."""
+    going, last = dict(runs), ""
+    while going:
         name = min(going, key=lambda each: going[each][0].clock.now)
+        if last not in ("", name):
+            runs[last][0].settle()
+        last = name
         done = next(going[name][1], None)
         if done is None:
             del going[name]

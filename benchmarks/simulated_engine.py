@@ -56,6 +56,9 @@ class SimulatedTable:
     def __len__(self) -> int:
         return self.steps
 
+    def evaluations(self, steps: range) -> range:
+        return steps
+
 
 class SimulatedTables:
     """In the place of worker/tables.py: each table is known."""
@@ -98,6 +101,14 @@ class _Row:
         return self.step / len(self.picture.table)
 
     @property
+    def rows(self) -> int:
+        return self.picture.rows_at(self.step)
+
+    @property
+    def most_rows(self) -> int:
+        return self.picture.most_rows(self.step)
+
+    @property
     def is_done(self) -> bool:
         return self.step == len(self.picture.table)
 
@@ -114,7 +125,7 @@ class SimulatedEngine:
 
     @property
     def width(self) -> int:
-        return sum(row.picture.rows for row in self._rows)
+        return sum(row.rows for row in self._rows)
 
     @property
     def is_idle(self) -> bool:
@@ -122,7 +133,24 @@ class SimulatedEngine:
 
     @property
     def load(self) -> float:
-        return float(self.width + sum(picture.rows for picture in self._waiting))
+        waiting = sum(picture.rows for picture in self._waiting)
+        return float(waiting + sum(row.most_rows for row in self._rows))
+
+    @property
+    def row_steps_left(self) -> float:
+        waiting = ((each, each.start.step if each.start else 0) for each in self._waiting)
+        running = ((row.picture, row.step) for row in self._rows)
+        return float(
+            sum(
+                picture.row_steps(len(picture.table)) - picture.row_steps(step)
+                for picture, step in (*waiting, *running)
+            )
+        )
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        side = PIXELS_PER_CELL * self._times.cells
+        return set() if self.is_idle else {(side, side)}
 
     def add(self, picture: Picture) -> None:
         self._waiting.append(picture)
@@ -135,6 +163,9 @@ class SimulatedEngine:
         self._waiting = deque(each for each in self._waiting if each.key not in keys)
         self._rows = [row for row in self._rows if row.picture.key not in keys]
         return had
+
+    def rows_ahead(self) -> dict[Hashable, int]:
+        return {row.picture.key: row.most_rows for row in self._rows}
 
     def progress(self) -> dict[Hashable, float]:
         return {row.picture.key: row.share for row in self._rows}
@@ -159,9 +190,9 @@ class SimulatedEngine:
         _sleep_until(began + self._times.step_s(rows))
         denoised = time.perf_counter()
         for row in self._rows:
+            row.usage.denoise_s += (denoised - began) * row.rows / rows
+            row.usage.row_steps += row.rows
             row.step += 1
-            row.usage.denoise_s += (denoised - began) * row.picture.rows / rows
-            row.usage.row_steps += row.picture.rows
         done = [row for row in self._rows if row.is_done]
         self._rows = [row for row in self._rows if not row.is_done]
         developed = self._decode(done, denoised)
@@ -176,7 +207,7 @@ class SimulatedEngine:
 
     def _admit(self) -> int:
         joined = 0
-        room = self.budget.native_rows - self.width
+        room = self.budget.native_rows - sum(row.most_rows for row in self._rows)
         while self._waiting and self._waiting[0].rows <= room:
             picture = self._waiting.popleft()
             room -= picture.rows

@@ -21,8 +21,10 @@ from contract.backlog import WORK_FIELD, Standing
 from contract.errors import QueueFull, RateLimited, TooManyQueued, TooMuchWaiting
 from contract.events import OPEN_TTL_S
 from contract.idempotency import Ticket
+from contract.leases import ROWS_FIELD
 from contract.quotas import NO_QUOTAS, WINDOW_S, Quota, Quotas
 from contract.request import JobRequest
+from contract.sizes import Size
 from contract.transactions import OWNER_FIELD
 from contract.turns import PRIORITY_FIELD
 
@@ -88,7 +90,9 @@ end
 list_job(by_id, by_end, id, {OPEN_TTL_S} * 1000, true)
 enter(list, order, id, terms)
 local position = redis.call('LPOS', list, id, 'RANK', -1) + 1
-return answer('accepted', {{position = position, work = work_of(list, position), queued = count}})
+local held, rows = held_of(terms.queue)
+return answer('accepted', {{position = position, work = work_of(list, position), queued = count,
+    held = held, rows = rows}})
 """
 )
 
@@ -114,7 +118,8 @@ class Terms:
     per_minute: int | None = None  # jobs of the owner
     most_waiting: int | None = None  # jobs, for the model
     most_waiting_s: float | None = None  # of work, for the model
-    row_steps_per_s: float | None = None  # the speed of its workers; None where it is not known
+    row_steps_per_s: float | None = None  # of its workers, with full batches; None where unknown
+    native: Size | None = None  # of the model's pictures; None: they are all as large as that
 
     @property
     def most_work(self) -> float | None:
@@ -146,11 +151,16 @@ Verdict = Entry | Answerable | None
 """None where the ticket had made a job already."""
 
 
-def note_terms(pipeline: Pipeline, job_id: str, request: JobRequest, owner: str) -> None:
+def note_terms(pipeline: Pipeline, job_id: str, request: JobRequest, terms: Terms) -> None:
     """Fields of ours in the job's record; part of the transaction."""
-    fields: dict[Any, Any] = {WORK_FIELD: request.row_steps, PRIORITY_FIELD: request.priority}
-    if owner:
-        fields[OWNER_FIELD] = owner
+    cost = request.cost(terms.native) if terms.native is not None else 1
+    fields: dict[Any, Any] = {
+        WORK_FIELD: request.row_steps * cost,
+        ROWS_FIELD: request.rows * cost,
+        PRIORITY_FIELD: request.priority,
+    }
+    if terms.owner:
+        fields[OWNER_FIELD] = terms.owner
     pipeline.hset(Job.key_for(job_id), mapping=fields)
 
 
@@ -190,6 +200,7 @@ def judge(
     )
     told: dict[str, Any] = {
         "owner": terms.owner,
+        "queue": queue.name,
         "priority": request.priority,
         "cost": turns.cost_of(request, terms.weight),
         "kept_s": turns.KEPT_S,
@@ -228,7 +239,8 @@ def read_verdict(answer: Any, terms: Terms) -> Verdict:
             raise TooManyQueued(f"{terms.queued} jobs of this key wait already.", quotas=found)
         case "rate":
             raise _rate_limited(terms, found)
-    return Entry(Standing(told["position"], told.get("work")), found)
+    standing = Standing(told["position"], told.get("work"), told["held"], told.get("rows"))
+    return Entry(standing, found)
 
 
 def count(connection: Redis, terms: Terms) -> Quotas:

@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.keys import KeyLimits
 from contract.request import PRIORITIES, Fitted, GenerateRequest
-from contract.sizes import Size, nearest_size
+from contract.sizes import nearest_size
 from contract.workers import ModelCard
 
 
@@ -32,7 +32,7 @@ def fit_defaults(
 
 def _lowered_sides(request: GenerateRequest, model: ModelCard, limits: KeyLimits) -> dict[str, int]:
     """Those that were left out, where the model's own are too much for the key."""
-    native = Size(model.width, model.height)
+    native = model.native
     if limits.max_side is None or max(native) <= limits.max_side:
         return {}
     size = nearest_size(native, within_key(model, limits))

@@ -16,6 +16,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from contract import backlog, queue
+from contract.backlog import Standing
 from contract.errors import DarkroomError, MalformedJob, NewerContract
 from contract.progress import progress_key, read_progress
 from contract.request import GenerateRequest, JobRequest
@@ -135,15 +136,19 @@ class JobRecord(_Record):
     started_at: datetime | None
     ended_at: datetime | None
     progress: float | None  # 0 to 1 while it runs
-    queue_position: int | None  # 1 is next; None unless queued
-    work_ahead: float | None  # row-steps until it is done, as estimated; None unless queued
+    standing: Standing | None  # in its queue; None unless queued
     result: JobResult | None
     error: JobFault | None
     worker: str | None
-    left_s: float | None = None  # seconds until its last step, as its worker estimates
+    left_s: float | None = None  # seconds until it is done, as its worker estimates
     owner: str = ""  # id of the key that made it; empty where none did
     tags: Mapping[str, str] = {}
     subscription: Subscription | None = None  # who is told of it by a webhook
+
+    @property
+    def queue_position(self) -> int | None:
+        """1 is next; None unless queued."""
+        return self.standing.position if self.standing is not None else None
 
     def asked(self, seed: int | None) -> GenerateRequest:
         """The request that would lead to this job again, but for its seed."""
@@ -184,10 +189,7 @@ def read_answers(
         return None
     record = _record(connection, job_id, raw, results, progress)
     standing = backlog.read_standing(place) if record.state is JobState.QUEUED else None
-    if standing is None:
-        return record
-    told = {"queue_position": standing.position, "work_ahead": standing.work}
-    return record.model_copy(update=told)
+    return record.model_copy(update={"standing": standing})
 
 
 def read_jobs(connection: Redis, job_ids: Sequence[str]) -> list[JobRecord]:
@@ -233,8 +235,7 @@ def _record(
         ended_at=job.ended_at if state.is_final else None,
         progress=progress.share if progress is not None else None,
         left_s=progress.left_s if progress is not None else None,
-        queue_position=None,
-        work_ahead=None,
+        standing=None,
         result=_result(job_id, connection, results) if state is JobState.SUCCEEDED else None,
         error=_fault(raw) if state is JobState.FAILED else None,
         worker=job.worker_name or None if state is not JobState.QUEUED else None,

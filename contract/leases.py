@@ -12,6 +12,7 @@ from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
 from rq.executions import Execution
+from rq.job import Job
 from rq.utils import as_text
 
 EXECUTION_FIELD = "execution_id"
@@ -31,7 +32,40 @@ GUARD_KEY = "darkroom:guard"
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
-_GRANT = _NOW + "return redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])"
+ROWS_FIELD = "rows"
+"""A field of ours in RQ's hash of a job: rows of all its pictures, of the model's native size."""
+
+_ALL = "all"
+
+_GRANT = (
+    _NOW
+    + f"""
+redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])
+local rows = tonumber(redis.call('HGET', KEYS[3], '{ROWS_FIELD}'))
+if rows and redis.call('HSETNX', KEYS[2], ARGV[2], rows) == 1 then
+    redis.call('HINCRBYFLOAT', KEYS[2], '{_ALL}', rows)
+end
+"""
+)
+
+_DROP = f"""
+redis.call('ZREM', KEYS[1], ARGV[1])
+local rows = redis.call('HGET', KEYS[2], ARGV[1])
+if not rows then return end
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HINCRBYFLOAT', KEYS[2], '{_ALL}', -rows)
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('DEL', KEYS[2]) end
+"""
+
+FUNCTIONS = f"""
+local function held_of(queue)
+    local key = 'darkroom:held:' .. queue
+    local jobs = redis.call('ZCARD', 'darkroom:leases:' .. queue)
+    local known = redis.call('HLEN', key) - 1
+    if known < 1 then return jobs end
+    return jobs, redis.call('HGET', key, '{_ALL}') * jobs / known
+end
+"""
 
 # A beat that finds the last one old, whoever's it was, has an outage behind it.
 _RENEW = (
@@ -67,12 +101,13 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1000)
 
 def grant(pipeline: Pipeline, queue: Queue, execution: Execution) -> None:
     """Part of the transaction that claims the job."""
-    pipeline.eval(_GRANT, 1, _key(queue), LEASE_TTL_MS, execution.composite_key)
+    keys = _key(queue), _held_key(queue), Job.key_for(execution.job_id)
+    pipeline.eval(_GRANT, len(keys), *keys, LEASE_TTL_MS, execution.composite_key)
 
 
 def drop(pipeline: Pipeline, queue: Queue, execution: Execution) -> None:
     """Part of the transaction that ends the execution."""
-    pipeline.zrem(_key(queue), execution.composite_key)
+    pipeline.eval(_DROP, 2, _key(queue), _held_key(queue), execution.composite_key)
 
 
 def renew(queue: Queue, executions: Sequence[Execution]) -> list[str]:
@@ -102,6 +137,10 @@ def _evaluate(connection: Redis, script: str, keys: Sequence[str], *values: Any)
     """By its text, not its hash: a restart of Redis forgets scripts."""
     members: Any = connection.eval(script, len(keys), *keys, *values)
     return [Execution.from_composite_key(as_text(member), connection) for member in members]
+
+
+def _held_key(queue: Queue) -> str:
+    return f"darkroom:held:{queue.name}"
 
 
 def _key(queue: Queue) -> str:

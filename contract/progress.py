@@ -39,7 +39,7 @@ end
 class JobProgress:
     share: float  # 0 to 1, over all pictures of the job
     step: int  # of the steps that were asked for
-    left_s: float | None = None  # until its last step, as its worker estimates
+    left_s: float | None = None  # until it is done, as its worker estimates
 
     @classmethod
     def of(cls, share: float, steps: int, left_s: float | None = None) -> Self:

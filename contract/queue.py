@@ -23,7 +23,7 @@ from contract.idempotency import Ticket
 from contract.mould import Mould, own_words, words_of
 from contract.origin import UNKNOWN, Origin
 from contract.request import JobRequest
-from contract.version import CONTRACT_VERSION, VERSION_ARGUMENT, require_known
+from contract.version import VERSION_ARGUMENT, require_known
 
 TASK = "worker.tasks.generate"
 """By name, so that the HTTP side never imports it."""
@@ -116,7 +116,7 @@ def ask_to_enqueue(
         origin: the request that makes the job.
     """
     beside = queue.connection.pipeline()
-    note_terms(beside, job_id, request, terms.owner)
+    note_terms(beside, job_id, request, terms)
     note_event(beside, job_id, EventKind.QUEUED)
     records = [*_records(queue, job_id, request, ttl_s, wait_s, meta, origin), *words_of(beside)]
     judge(pipeline, records, queue, job_id, request, terms, ticket, finished_key)
@@ -180,8 +180,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """Of the task."""
     arguments: dict[str, Any] = {
-        "request": request.model_dump(mode="json"),
-        VERSION_ARGUMENT: CONTRACT_VERSION,
+        "request": request.model_dump(mode="json", exclude=request.untold),
+        VERSION_ARGUMENT: request.version,
         **origin.arguments,
     }
     if wait_s is not None:
@@ -209,9 +209,8 @@ def standing(queue: Queue, job_id: str) -> Standing | None:
 
 
 def standings(queue: Queue, job_ids: Collection[str]) -> dict[str, Standing]:
-    """Where those of the jobs stand that wait. One look at the queue for all of them, since each
-    look for one job goes through the whole queue."""
-    return backlog.standings(queue.connection, queue.key, job_ids)
+    """Where those of the jobs stand that wait."""
+    return backlog.standings(queue, job_ids)
 
 
 def depth(queue: Queue) -> int:

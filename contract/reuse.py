@@ -68,7 +68,7 @@ def answer(
         pipeline.sadd(queue.redis_queues_keys, queue.key)
         job.save(pipeline=pipeline)  # RQ's own end of a job leaves its `meta` alone
         job._handle_success(ttl_s, pipeline=pipeline)
-        note_terms(pipeline, job_id, request, owner)
+        note_terms(pipeline, job_id, request, terms)
         pipeline.hset(job.key, DONE_FIELD, f"{BY_CACHE} {found.job_id}")
         job.cleanup(ttl_s, pipeline=pipeline, remove_from_queue=False)
         keep_registry(pipeline, job.finished_job_registry, ttl_s)
@@ -95,8 +95,7 @@ def answer(
         started_at=job.started_at,
         ended_at=job.ended_at,
         progress=None,
-        queue_position=None,
-        work_ahead=None,
+        standing=None,
         result=result,
         error=None,
         worker=None,

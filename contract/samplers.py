@@ -12,6 +12,12 @@ class Sampler:
     name: str
     scheduler: str  # class name in diffusers
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    order: int = 1  # evaluations of the model in a step, but for the last
+    extra: int = 0  # evaluations
+
+    def evaluations(self, steps: int) -> int:
+        """Of the model, by a picture of so many steps."""
+        return max(1, self.order * steps - (self.order - 1) + self.extra)
 
 
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
@@ -21,11 +27,11 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
             Sampler("lms", "LMSDiscreteScheduler"),
             Sampler("euler", "EulerDiscreteScheduler"),
             Sampler("euler_a", "EulerAncestralDiscreteScheduler"),
-            Sampler("heun", "HeunDiscreteScheduler"),
-            Sampler("kdpm2", "KDPM2DiscreteScheduler"),
+            Sampler("heun", "HeunDiscreteScheduler", order=2),
+            Sampler("kdpm2", "KDPM2DiscreteScheduler", order=2),
             Sampler("ddim", "DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
             Sampler("ddpm", "DDPMScheduler", {"clip_sample": False}),
-            Sampler("pndm", "PNDMScheduler", {"skip_prk_steps": True}),
+            Sampler("pndm", "PNDMScheduler", {"skip_prk_steps": True}, extra=1),
             Sampler("dpmpp_2m", "DPMSolverMultistepScheduler"),
             Sampler("dpmpp_2m_karras", "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
             Sampler(

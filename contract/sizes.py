@@ -1,10 +1,13 @@
 """Sizes of pictures: what a model can draw that is nearest to what was asked for."""
 
+from __future__ import annotations
+
 import math
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from contract.workers import ModelCard
+if TYPE_CHECKING:
+    from contract.workers import ModelCard
 
 
 class Size(NamedTuple):

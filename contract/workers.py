@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis import Redis
 from rq.utils import as_text
 
+from contract.sizes import Size
+
 WORKER_TTL_S = 15
 MODEL_TTL_S = 7 * 24 * 3600
 WORKERS_KEY = "darkroom:workers"
 MODELS_KEY = "darkroom:models"
 SPEEDS_KEY = "darkroom:speeds"
-"""The speed of the last worker of each model that had one."""
+"""The speed of the last worker of each model that had one, with full batches."""
 
 
 class SamplerCard(BaseModel):
@@ -44,6 +46,35 @@ class ModelCard(BaseModel):
     samplers: Mapping[str, SamplerCard]
     seen_at: Annotated[float, Field(description="Seconds since the epoch.")]
 
+    @property
+    def native(self) -> Size:
+        """Of its own pictures."""
+        return Size(self.width, self.height)
+
+
+class Pace(BaseModel):
+    """How a worker gets on, lately, and what it holds. Rows are of the model's native size."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step_s: Annotated[float, Field(description="Seconds of a step, whatever its rows.")]
+    row_s: Annotated[float, Field(description="Seconds of a step for each of its rows.")]
+    aside_s: Annotated[
+        float, Field(description="Seconds from a picture's last step to the end of its job.")
+    ]
+    rows: Annotated[float, Field(description="Rows of all pictures that it holds.")] = 0.0
+    row_steps: Annotated[float, Field(description="What is left of these: rows by steps.")] = 0.0
+    sizes: Annotated[
+        tuple[str, ...], Field(description="Of these pictures, which take turns in its steps.")
+    ] = ()
+
+    def round_s(self, rows: float, sizes: float | None = None) -> float:
+        """Until each picture has had a step, of so many rows together; of as many sizes as it holds
+        now unless told."""
+        if sizes is None:
+            sizes = max(1, len(self.sizes))
+        return sizes * self.step_s + rows * self.row_s
+
 
 class WorkerCard(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -67,6 +98,16 @@ class WorkerCard(BaseModel):
         float | None,
         Field(description="Rows of U-Net calls in a second, lately; null before the first step."),
     ] = None
+    pace: Annotated[
+        Pace | None, Field(description="Null before the first step, and where it did not say.")
+    ] = None
+
+    @property
+    def full_row_steps_per_s(self) -> float | None:
+        """With full batches; as lately where that is all it told."""
+        if self.pace is None:
+            return self.row_steps_per_s
+        return self.rows / max(self.pace.round_s(self.rows), 1e-9)
 
 
 def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:
@@ -76,8 +117,8 @@ def announce(connection: Redis, worker: WorkerCard, model: ModelCard) -> None:
     pipeline.sadd(WORKERS_KEY, _member(worker))
     pipeline.expire(WORKERS_KEY, WORKER_TTL_S)  # where nobody is left who would remove the dead
     pipeline.hset(MODELS_KEY, model.id, model.model_dump_json())
-    if worker.row_steps_per_s is not None:
-        pipeline.hset(SPEEDS_KEY, model.id, str(worker.row_steps_per_s))
+    if worker.full_row_steps_per_s is not None:
+        pipeline.hset(SPEEDS_KEY, model.id, str(worker.full_row_steps_per_s))
         pipeline.expire(SPEEDS_KEY, MODEL_TTL_S)
     pipeline.execute()
 

@@ -241,10 +241,10 @@ class BatchWorker(BaseWorker):
         while self._has_work and not self._stopping.is_set():
             with self._watchdog.watching():
                 self._admit()
-                self._metrics.loaded(self.engine.load)
+                self._metrics.loaded(self.engine)
                 report = self.engine.step()
                 self._retire(report)  # while a GPU is at the next step
-        self._metrics.loaded(self.engine.load)
+        self._metrics.loaded(self.engine)
         self.set_state(WorkerStatus.IDLE)
 
     @property
@@ -280,7 +280,7 @@ class BatchWorker(BaseWorker):
         self._checkpointer.note(self._intake.jobs)
 
     def _progress(self) -> Mapping[tuple[str, str], JobProgress]:
-        return self._intake.progress(self._metrics.speed.row_steps_per_s)
+        return self._intake.progress(self._metrics.speed.pace)
 
     def _forget_gone(self) -> None:
         for claim, development in self._intake.drop_given_up():
@@ -304,8 +304,9 @@ class BatchWorker(BaseWorker):
         self._gone.put((execution, self._metrics.lost, self._ends.lost))
 
     def _announced(self) -> WorkerCard:
-        speed = self._metrics.speed.row_steps_per_s
-        return self._card.model_copy(update={"row_steps_per_s": speed})
+        speed = self._metrics.speed
+        told = {"row_steps_per_s": speed.row_steps_per_s, "pace": speed.pace}
+        return self._card.model_copy(update=told)
 
     def _began(self, claim: Claim) -> None:
         self.executions[claim.execution.id] = claim.execution

@@ -16,13 +16,19 @@ from contract.progress import JobProgress
 from contract.request import JobRequest
 from contract.timeline import Timeline
 from worker.encoding import encode, encode_preview, preview_size
-from worker.engine.picture import Developed, Picture, Preview, rows_of
+from worker.engine.picture import Developed, Picture, Preview
 from worker.engine.usage import Usage
 
 if TYPE_CHECKING:
     from worker.engine.checkpoint import Checkpoint
     from worker.engine.engine import Engine
     from worker.engine.sampler import SamplerTable
+
+
+TILED = (
+    "vae_tiling: the picture was decoded in tiles, blended where they meet, as the device's memory "
+    "has no room for the whole of it"
+)
 
 
 class PictureKey(NamedTuple):
@@ -55,7 +61,9 @@ class Development:
         """Of what its steps are made of; known once the pictures are."""
         self._model_fingerprint = ""
         self._begun = begun or {}
+        self._warnings: list[str] = []
         self._evaluations = 0  # of one picture
+        self._pictures: list[Picture] = []
         self._starts: dict[int, Checkpoint] = {}
         self._told = told
         self._taken_at = time.perf_counter()
@@ -85,10 +93,14 @@ class Development:
     def keys(self) -> list[PictureKey]:
         return [PictureKey(self.job_id, n) for n in range(self.request.images)]
 
-    @property
-    def rows(self) -> int:
-        """Rows that the pictures take which have steps before them."""
-        return rows_of(self.request.guidance) * len(self.undeveloped - self._denoised)
+    def rows(self, ahead: Mapping[Hashable, int]) -> int:
+        """Rows that the pictures take which have steps before them.
+
+        Args:
+            ahead: the most that running pictures bring to one of those.
+        """
+        most = self.request.most_rows
+        return sum(ahead.get(key, most) for key in self.undeveloped - self._denoised)
 
     def steps_done(self, running: Mapping[Hashable, Checkpoint]) -> int:
         """Model evaluations behind the job, over all of its pictures.
@@ -104,12 +116,13 @@ class Development:
         return done
 
     @property
-    def forgone(self) -> float:
+    def forgone(self) -> int:
         """Row-steps of the worker before of which no checkpoint is left; known once the pictures
         are."""
-        told = self._told * self._evaluations * self.request.images
-        kept = sum(start.step for start in self._starts.values())
-        return max(0.0, told - kept) * rows_of(self.request.guidance)
+        told = round(self._told * self._evaluations)  # of each picture, in the mean
+        had = sum(picture.row_steps(told) for picture in self._pictures)
+        kept = sum(each.row_steps(each.start.step) for each in self._pictures if each.start)
+        return max(0, had - kept)
 
     def uncounted(self) -> Usage:
         """What came to `usage` since the last call: a job may end before its last picture has left
@@ -162,11 +175,14 @@ class Development:
         with the same model and table go on from where they were."""
         request = self.request
         self.fingerprint = engine.fingerprint(table)
+        if engine.budget.is_tiled(engine.model.shape(request.width, request.height)):
+            self._warnings.append(TILED)
         self._model_fingerprint = engine.model.fingerprint
         self._evaluations = len(table)
+        guided = table.evaluations(request.guided_steps)
         starts = {n: engine.resumed(begun, self.fingerprint) for n, begun in self._begun.items()}
         self._starts = {n: start for n, start in starts.items() if start is not None}
-        return [
+        self._pictures = [
             Picture(
                 key=key,
                 prompt=request.prompt,
@@ -179,9 +195,12 @@ class Development:
                 start=self._starts.get(key.n),
                 is_urgent=request.is_urgent,
                 previews=request.previews,
+                guided_from=guided.start,
+                guided_until=guided.stop,
             )
             for key in self.keys
         ]
+        return self._pictures
 
     def note_denoised(self, key: PictureKey) -> None:
         """The picture is only to be decoded, and has made room for another."""
@@ -205,11 +224,14 @@ class Development:
         start = self._starts.get(n)
         return start.step / self._evaluations if start is not None else 0.0
 
-    def progress(self, running: Mapping[Hashable, float], step_s: float | None) -> JobProgress:
+    def progress(
+        self, running: Mapping[Hashable, float], step_s: float | None, aside_s: float = 0.0
+    ) -> JobProgress:
         """
         Args:
             running: how far each running picture is, from 0 to 1.
             step_s: how long it takes until each has had one step more, where that is known.
+            aside_s: how long what follows the last step takes.
         """
         share = self.share(running)
         under_way = sum(key in running for key in self.undeveloped)
@@ -217,7 +239,7 @@ class Development:
         if step_s is not None and (under_way or not self.undeveloped):
             # Those that wait for room follow as the others leave.
             evaluations = (1.0 - share) * self.request.images * self._evaluations
-            left_s = evaluations / max(under_way, 1) * step_s
+            left_s = evaluations / max(under_way, 1) * step_s + aside_s
         return JobProgress.of(share, self.request.steps, left_s)
 
     def show(self, key: PictureKey, preview: Preview) -> JobPreview:
@@ -258,7 +280,8 @@ class Development:
     def _result(self, timeline: Timeline) -> JobResult:
         ordered = [self._stored[n] for n in sorted(self._stored)]
         developed = [picture for picture, _ in ordered]
-        warnings = dict.fromkeys(text for picture in developed for text in picture.warnings)
+        warnings = dict.fromkeys(self._warnings)
+        warnings |= dict.fromkeys(text for picture in developed for text in picture.warnings)
         return JobResult(
             images=[record for _, record in ordered],
             warnings=list(warnings),

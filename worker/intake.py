@@ -26,9 +26,9 @@ from contract.request import JobRequest
 from contract.resolution import check
 from contract.transactions import Claim
 from contract.version import require_known
-from contract.workers import ModelCard
+from contract.workers import ModelCard, Pace
 from worker.development import Development, PictureKey
-from worker.engine.picture import Developed, Spoiled, rows_of
+from worker.engine.picture import Developed, Spoiled
 from worker.publish import Publisher
 from worker.room import Room
 
@@ -183,16 +183,19 @@ class Intake:
             del self.jobs[key.job_id]
         return claim, development
 
-    def progress(self, row_steps_per_s: float | None) -> dict[tuple[str, str], JobProgress]:
+    def progress(self, pace: Pace | None) -> dict[tuple[str, str], JobProgress]:
         """How far each job is that has joined, by its id and that of its execution.
 
         Args:
-            row_steps_per_s: how fast the worker is, where that is known.
+            pace: how the worker gets on, where that is known.
         """
         running = self._engine.progress()
-        step_s = self._engine.width / row_steps_per_s if row_steps_per_s else None
+        step_s, aside_s = None, 0.0
+        if pace is not None:
+            width = min(pace.rows, self._engine.budget.native_rows)
+            step_s, aside_s = pace.round_s(width), pace.aside_s
         return {
-            (job_id, claim.execution.id): development.progress(running, step_s)
+            (job_id, claim.execution.id): development.progress(running, step_s, aside_s)
             for job_id, (claim, development) in self.jobs.items()
             if development.has_pictures
         }
@@ -206,13 +209,14 @@ class Intake:
 
     def _room(self) -> Room:
         room = Room(self._engine.budget)
+        ahead = self._engine.rows_ahead()
         for _, development in self.jobs.values():
-            self._fill(room, development)
+            self._fill(room, development, ahead)
         return room
 
-    def _fill(self, room: Room, development: Development) -> None:
+    def _fill(self, room: Room, development: Development, ahead: Mapping[Hashable, int]) -> None:
         request = development.request
-        room.fill(self._shape(request), development.rows, request.is_urgent)
+        room.fill(self._shape(request), development.rows(ahead), request.is_urgent)
 
     def _shape(self, request: JobRequest) -> Shape:
         return self._engine.model.shape(request.width, request.height)
@@ -224,7 +228,7 @@ class Intake:
             """A suspect waits in the queue for a worker that has nothing else to do."""
             if is_suspect:
                 return False
-            return room.fits(self._shape(request), rows_of(request.guidance), request.is_urgent)
+            return room.fits(self._shape(request), request.most_rows, request.is_urgent)
 
         arrivals: list[Arrival] = []
         try:
@@ -232,7 +236,7 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
-                    self._fill(room, development)
+                    self._fill(room, development, {})
             self._failures = 0
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)

@@ -24,10 +24,11 @@ from prometheus_client import (
 from contract.build import build_labels
 from contract.errors import BadSetting, GenerationError, StoreUnavailable
 from contract.timeline import PHASES, Timeline
-from worker.collectors import Caches, DeviceMemory
+from worker.collectors import Caches, DeviceMemory, PlannedMemory
 from worker.development import Development
 from worker.engine.picture import StepReport
-from worker.speed import Speed
+from worker.speed import Holding, Speed
+from worker.start_phases import StartPhases
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
@@ -46,7 +47,13 @@ OUTCOMES = ("succeeded", "failed", "cancelled", "lost")
 
 
 class WorkerMetrics:
-    def __init__(self, engine: Engine, tables: TableCache, revision: str = ""):
+    def __init__(
+        self,
+        engine: Engine,
+        tables: TableCache,
+        revision: str = "",
+        phases: StartPhases | None = None,
+    ):
         disable_created_metrics()  # or each series has one beside it that says when it began
         self.registry = CollectorRegistry()
         self.speed = Speed()
@@ -54,8 +61,10 @@ class WorkerMetrics:
         self._count_steps()
         self._count_device()
         self._tell_of_the_process(engine, revision)
+        self._tell_of_the_start(phases or StartPhases())
         self.registry.register(Caches({"prompt": engine.prompts, "table": tables}))
         self.registry.register(DeviceMemory(engine.model.device))
+        self.registry.register(PlannedMemory(engine.budget))
 
     def _count_jobs(self) -> None:
         registry = self.registry
@@ -145,7 +154,7 @@ class WorkerMetrics:
         )
         self._speed = Gauge(
             "darkroom_row_steps_per_second",
-            "Rows of U-Net calls in a second, as announced to the API.",
+            "Rows of U-Net calls in a second, in rows of the native size, as announced.",
             registry=registry,
         )
 
@@ -156,16 +165,24 @@ class WorkerMetrics:
         build.info(build_labels("worker", revision) | here)
         ProcessCollector(registry=self.registry)
 
+    def _tell_of_the_start(self, phases: StartPhases) -> None:
+        start = Gauge(
+            "darkroom_start_seconds",
+            "How long the start of this worker took, by what it did.",
+            ["phase"],
+            registry=self.registry,
+        )
+        for phase, seconds in phases.seconds.items():
+            start.labels(phase).set(seconds)
+
     def idled(self) -> None:
         """The loop has nothing to do, and is there."""
         self._last_step.set_to_current_time()
 
-    def loaded(self, load: float) -> None:
-        """
-        Args:
-            load: what is in the engine, as `Engine.load` has it.
-        """
-        self._load.set(load)
+    def loaded(self, engine: Engine) -> None:
+        """What is in the engine now."""
+        self._load.set(engine.load)
+        self.speed.holding = Holding.of(engine)
 
     def stepped(self, report: StepReport) -> None:
         self._last_step.set_to_current_time()
@@ -192,6 +209,7 @@ class WorkerMetrics:
         for span in timeline.spans:
             self._phases[span.phase].observe(span.seconds)
         self._job.observe(timeline.total_s)
+        self.speed.ended(timeline)
         self._used.labels(key).inc(development.uncounted().device_s)
         self._wasted.inc(development.forgone)
         self._jobs["succeeded"].inc()

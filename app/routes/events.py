@@ -162,7 +162,7 @@ async def _queued(services: Services, record: JobRecord, waiting: Waiting) -> Qu
     standing = waiting.standing
     if standing is None:
         return QueuedView(queue_position=None, estimated_s=None)
-    seconds = await estimate_s(services, record.request.model, standing.work)
+    seconds = await estimate_s(services, record.request, standing)
     return QueuedView(queue_position=standing.position, estimated_s=seconds)
 
 

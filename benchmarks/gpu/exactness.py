@@ -8,6 +8,7 @@ import torch
 from gpu.rates import picture
 from gpu.setting import PROMPTS, Setting
 from worker.engine.budget import RowBudget
+from worker.engine.call_options import CallOptions
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
 
@@ -18,7 +19,7 @@ def exactness(setting: Setting) -> dict[str, float]:
     """PSNR in dB: half precision against float32, and recorded calls against plain ones."""
     half = load_model(STARTER, setting.device, setting.dtype)
     whole = load_model(STARTER, setting.device, torch.float32)
-    plain = load_model(STARTER, setting.device, setting.dtype, records=False)
+    plain = load_model(STARTER, setting.device, setting.dtype, CallOptions(records=False))
     on_cpu = load_model(STARTER, torch.device("cpu"), torch.float32)
     drawn = draw(half)
     found = {
@@ -30,7 +31,7 @@ def exactness(setting: Setting) -> dict[str, float]:
         ),
     }
     if setting.compiles:
-        compiled = load_model(STARTER, setting.device, setting.dtype, compiles=True)
+        compiled = load_model(STARTER, setting.device, setting.dtype, CallOptions(compiles=True))
         found["compiled_against_plain_db"] = psnr(draw(compiled), drawn)
         found["compiled_against_float32_db"] = psnr(draw(compiled), draw(whole))
     return found

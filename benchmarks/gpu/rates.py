@@ -7,6 +7,7 @@ from families import Family, build_model
 
 from gpu.setting import GUIDANCE, PROMPTS, SAMPLER, STEPS, Setting, memory, say
 from worker.engine.budget import RowBudget
+from worker.engine.call_options import CallOptions
 from worker.engine.device import finish
 from worker.engine.engine import Engine
 from worker.engine.model import Model, prepare
@@ -23,7 +24,7 @@ def pictures(setting: Setting) -> dict[str, object]:
     found["diffusers_batch"] = diffusers_rate(model, batch)
     found["engine"] = engine_rate(model, setting)
     if setting.compiles:
-        compiled = prepare(model, records=True, compiles=True)
+        compiled = prepare(model, CallOptions(compiles=True))
         found["engine_compiled"] = engine_rate(compiled, setting)
         model.unet.compile()
         model.vae.decoder.compile()
@@ -39,7 +40,7 @@ def other_families(setting: Setting) -> dict[str, object]:
 def family_rate(family: Family, setting: Setting) -> dict[str, float]:
     model = build_model(family, setting.device, setting.dtype)
     if setting.compiles:
-        model = prepare(model, records=True, compiles=True)
+        model = prepare(model, CallOptions(compiles=True))
     return engine_rate(model, setting)
 
 

@@ -31,6 +31,17 @@ class Models(Answer):
     models: tuple[Model, ...]
 
 
+class Pace(Answer):
+    """How a worker gets on, lately, and what it holds; rows are of the model's native size."""
+
+    step_s: float  # of a step, whatever its rows
+    row_s: float  # of a step, for each of its rows
+    aside_s: float  # from a picture's last step to the end of its job
+    rows: float  # of all pictures that it holds
+    row_steps: float  # that are left of these
+    sizes: tuple[str, ...]  # of these
+
+
 class Worker(Answer):
     name: str
     model: str
@@ -44,6 +55,7 @@ class Worker(Answer):
     version: str = ""  # its release; empty where it did not say
     contract: int = 1  # it takes jobs up to this version of the contract
     row_steps_per_s: float | None
+    pace: Pace | None = None  # where it did not say
 
 
 class Readiness(Answer):

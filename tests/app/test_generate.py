@@ -12,8 +12,9 @@ from contract.claims import take
 from contract.identity import created_at
 from contract.request import MOST_SEED
 from contract.samplers import SAMPLERS
-from contract.workers import announce, withdraw
-from tests.app.conftest import serving
+from contract.version import SINCE
+from contract.workers import Pace, announce, withdraw
+from tests.app.conftest import WORKER, serving
 from tests.contract.samples import model_card, worker_card
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,8 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
         "prompt": "a red circle",
         "negative_prompt": "",
         "guidance": 7.5,
+        "guidance_start": 0.0,
+        "guidance_stop": 1.0,
         "steps": 30,
         "sampler": "dpmpp_2m_karras",
         "images": 1,
@@ -60,7 +63,21 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
     held = take(jobs, "gpu-1")
     assert held is not None
     assert held.job_id == job["id"]
-    assert held.job.kwargs["request"] == job["request"] | {"seed": seed}
+    told = {name: value for name, value in job["request"].items() if name not in SINCE}
+    assert held.job.kwargs["request"] == told | {"seed": seed}
+
+
+async def test_a_guidance_interval_is_named_in_the_answer(
+    client: httpx.AsyncClient, model: str
+) -> None:
+    response = await client.post("/generate", json={"prompt": "a", "guidance_stop": 0.6})
+    job = response.json()
+    assert job["approximations"] == ["guidance_interval"]
+    assert (job["request"]["guidance_start"], job["request"]["guidance_stop"]) == (0.0, 0.6)
+    plain = await client.post("/generate", json={"prompt": "a"})
+    assert plain.json()["approximations"] == []
+    again = (await client.post(f"/jobs/{job['id']}/retry")).json()
+    assert again["request"] == job["request"]
 
 
 async def test_the_answer_is_what_a_poll_says(client: httpx.AsyncClient, model: str) -> None:
@@ -99,6 +116,8 @@ async def test_drawn_seed_leaves_room_for_the_last_picture(
         ("guidance", '{"prompt": "a", "guidance": Infinity}'),
         ("guidance", '{"prompt": "a", "guidance": -Infinity}'),
         ("guidance", '{"prompt": "a", "guidance": 1e999}'),
+        ("guidance_start", '{"prompt": "a", "guidance_start": 1}'),
+        ("guidance_stop", '{"prompt": "a", "guidance_start": 0.5, "guidance_stop": 0.2}'),
         ("steps", '{"prompt": "a", "steps": "20"}'),
         ("steps", '{"prompt": "a", "steps": true}'),
         ("steps", '{"prompt": "a", "steps": 1.5}'),
@@ -330,6 +349,30 @@ async def test_a_worker_without_a_speed_of_its_own_counts_as_the_others(
     assert accepted.json()["estimated_s"] == 1.0
     polled = await client.get(accepted.headers["location"])
     assert polled.json() == accepted.json()
+
+
+async def test_a_job_is_estimated_by_the_width_that_it_comes_into(
+    client: httpx.AsyncClient, connection: Redis
+) -> None:
+    pace = Pace(step_s=0.02, row_s=0.005, aside_s=0.1)
+    announce(connection, worker_card(pace=pace, row_steps_per_s=1.0), model_card())
+    alone = await client.post("/generate", json={"prompt": "a"})
+    assert alone.json()["estimated_s"] == 1.0  # 30 steps of 0.03 s, and what follows
+    large = await client.post("/generate", json={"prompt": "a", "width": 128, "height": 128})
+    assert large.json()["estimated_s"] > 30 * (0.02 + 8 * 0.005)
+
+
+async def test_what_workers_took_since_they_told_of_themselves_counts_at_once(
+    client: httpx.AsyncClient, connection: Redis, jobs: Queue
+) -> None:
+    pace = Pace(step_s=0.02, row_s=0.005, aside_s=0.1)
+    announce(connection, worker_card(WORKER, pace=pace), model_card())
+    accepted = await client.post("/generate", json={"prompt": "a", "images": 4})
+    assert take(jobs, WORKER) is not None
+    beside = await client.post("/generate", json={"prompt": "a"})
+    assert beside.json()["estimated_s"] > accepted.json()["estimated_s"]
+    polled = await client.get(beside.headers["location"])
+    assert polled.json() == beside.json()
 
 
 async def test_a_job_that_has_just_begun_has_no_estimate(

@@ -4,11 +4,13 @@ test wants it to."""
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any
+
+from contract.samplers import SAMPLERS
 
 MODEL = {
     "id": "played",
@@ -19,7 +21,7 @@ MODEL = {
     "side_multiple": 8,
     "default": True,
     "samplers": {
-        "dpmpp_2m_karras": {"max_steps": 150, "refusal": None},
+        **{name: {"max_steps": 150, "refusal": None} for name in SAMPLERS},
         "lcm": {"max_steps": 50, "refusal": None},
         "lms": {"max_steps": 150, "refusal": "it cannot"},
     },
@@ -38,6 +40,7 @@ class PlayedService:
         self.picture_link = "/jobs/{id}/images/0"
         self.redirect = ""  # where a POST is sent instead
         self.ends = True
+        self.waiting = 0  # how many wait for an end that does not come
         self.posts: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
         self.others: list[str] = []  # paths that were asked beside
@@ -82,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, PICTURE)
         if path.startswith("/jobs/"):
             if not self.service.ends:
+                with self.service.lock:
+                    self.service.waiting += 1
                 self.service.pause(60.0)
             return self._answer(200, self._job(path.split("/")[2], "succeeded"))
         self.service.others.append(path)
@@ -112,8 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # who has given up is gone
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
         pass

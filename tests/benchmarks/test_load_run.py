@@ -20,7 +20,7 @@ from tests.benchmarks.played_service import MODEL, PlayedService, played_service
 from tests.service import ROOT
 from tests.waiting import until
 
-STALL_S = 0.6
+STALL_S = 0.4
 PACE_S = 0.05
 
 
@@ -44,7 +44,7 @@ def command(service: PlayedService, *words: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "load",
-    [{"users": 1, "requests": 24, "pace_s": PACE_S}, {"rate": 1 / PACE_S, "seconds": 1.2}],
+    [{"users": 1, "requests": 18, "pace_s": PACE_S}, {"rate": 1 / PACE_S, "seconds": 0.9}],
     ids=["closed", "open"],
 )
 def test_a_stall_is_charged_for_all_who_would_have_come_meanwhile(load: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ def test_a_stall_is_charged_for_all_who_would_have_come_meanwhile(load: dict[str
         assert service.stalled is not None
         began, ended = (at - start for at in service.stalled)
     meant = [outcome for outcome in run.outcomes if began <= outcome.intended <= ended]
-    assert len(meant) >= 5
+    assert len(meant) >= 3
     for outcome in meant:
         assert outcome.response_s >= ended - outcome.intended
     if "users" in load:  # who sends nothing during the stall: what was sent saw nothing of it
@@ -71,21 +71,21 @@ def test_what_has_to_wait_for_a_free_connection_has_waited_all_the_same() -> Non
         )
         assert service.stalled is not None
         ended = service.stalled[1] - start
-    held_up = run.outcomes[1:]
+    held_up = [outcome for outcome in run.outcomes[1:] if outcome.intended < ended]
     assert held_up
     assert all(o.slot_s > 0 and o.response_s >= ended - o.intended for o in held_up)
 
 
 def test_users_come_again_when_they_are_told_to_and_arrivals_do_not() -> None:
-    refusals = {1: (429, "rate_limited", "1"), 2: (503, "queue_full", "")}
+    refusals = {1: (429, "rate_limited", "1"), 2: (503, "queue_full", "1")}
     with played_service() as service:
         service.refusals = refusals
-        closed, _ = ran(service, Plan(users=1, requests=3, warm_up_s=0.0))
+        closed, _ = ran(service, Plan(users=2, requests=4, warm_up_s=0.0))
     codes = Counter(code for outcome in closed.outcomes for code in outcome.refusals)
     assert codes == {"429 rate_limited": 1, "503 queue_full": 1}
     assert all(outcome.has_succeeded for outcome in closed.outcomes)
-    refused = next(outcome for outcome in closed.outcomes if outcome.refusals)
-    assert refused.response_s - refused.service_s >= 1.0  # the pause that was asked for
+    for refused in (outcome for outcome in closed.outcomes if outcome.refusals):
+        assert refused.response_s - refused.service_s >= 1.0  # the pause that was asked for
     with played_service() as service:
         service.refusals = refusals
         opened, _ = ran(service, Plan(rate=20.0, seconds=0.5, warm_up_s=0.0))
@@ -104,8 +104,8 @@ def test_only_what_was_meant_after_the_warm_up_counts() -> None:
 def test_no_link_leads_to_another_host() -> None:
     with played_service() as service, played_service() as other:
         service.picture_link = f"{other.url}/jobs/{{id}}/images/0"
-        run, _ = ran(service, Plan(users=1, requests=1, warm_up_s=0.0, fetch=True))
-        assert [outcome.error for outcome in run.outcomes] == ["link to another host"]
+        run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0, fetch=True))
+        assert {outcome.error for outcome in run.outcomes} == {"link to another host"}
         service.redirect = f"{other.url}/generate"
         run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0))
         assert {outcome.error for outcome in run.outcomes} == {"307"}
@@ -138,7 +138,7 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         )
         until(lambda: len(service.posts) > 10)
         service.ends = False
-        until(lambda: service.others)  # it looks at the metrics as well
+        until(lambda: service.waiting == 3)
         running.send_signal(signal.SIGINT)
         out, told = running.communicate(timeout=20)
     assert running.returncode == 0, told
@@ -147,7 +147,7 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
     assert str(html) in out
     found = json.loads(figures.read_text())
     assert found["requests"]["succeeded"] > 5
-    assert found["requests"]["interrupted"] == len(set(service.cancelled)) <= 3
+    assert found["requests"]["interrupted"] == len(set(service.cancelled)) == 3
     assert "interrupted" in " ".join(found["warnings"])
 
 
@@ -165,6 +165,8 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         (["--model", "other"], "--model"),
         (["--sizes", "4096x4096"], "--sizes"),
         (["--url", "http://127.0.0.1:9"], "--url"),
+        (["--report", "/dev/null/report.html"], "--report"),
+        (["--json", "/dev/null/figures.json"], "--json"),
     ],
 )
 def test_a_bad_option_is_one_sentence_that_names_it(

@@ -24,7 +24,7 @@ def test_the_record_of_a_job_is_rqs_own(
     jobs.enqueue_job(queue.make_job(jobs, job_id, request, TTL_S, wait_s, None))
     written = connection.hgetall(rq_job(connection, job_id).key)
     ours = cast.keys() - written.keys()
-    assert ours == {b"row_steps", b"priority"}
+    assert ours == {b"row_steps", b"rows", b"priority"}
     assert {name: cast[name] for name in written.keys() - CHANGING} == {
         name: value for name, value in written.items() if name not in CHANGING
     }

@@ -5,6 +5,7 @@ What is on its way to the host is rubbish until then, so that whoever reads it t
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import torch
 from torch import Tensor
@@ -50,14 +51,16 @@ class LateStream:
         self.waits = 0
         self.fails = ""
         self._is_aside = False
+        self._lock = RLock()  # threads wait for what they want to write
         self._moments: list[LateMoment] = []
         self._copies: list[tuple[LateMoment, Callable[[], object]]] = []
 
     def mark(self) -> Moment:
-        self.marks += 1
-        moment = LateMoment(self, self.marks, self._is_aside)
-        self._moments.append(moment)
-        return moment
+        with self._lock:
+            self.marks += 1
+            moment = LateMoment(self, self.marks, self._is_aside)
+            self._moments.append(moment)
+            return moment
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -70,7 +73,8 @@ class LateStream:
     def download(self, tensor: Tensor) -> Tensor:
         host = torch.full(tensor.shape, 77, dtype=torch.uint8).to(tensor.dtype)
         whole = LateMoment(self, self.marks + 1, self._is_aside)
-        self._copies.append((whole, lambda: host.copy_(tensor)))
+        with self._lock:
+            self._copies.append((whole, lambda: host.copy_(tensor)))
         return host
 
     def reach(self, moment: LateMoment) -> None:
@@ -81,10 +85,11 @@ class LateStream:
         def is_before(each: LateMoment) -> bool:
             return each.number <= moment.number and (moment.is_aside or not each.is_aside)
 
-        for each in filter(is_before, self._moments):
-            each.is_reached = True
-        self._moments = [each for each in self._moments if not each.is_reached]
-        for whole, copy in self._copies:
-            if is_before(whole):
-                copy()
-        self._copies = [each for each in self._copies if not is_before(each[0])]
+        with self._lock:
+            for whole, copy in self._copies:
+                if is_before(whole):
+                    copy()
+            self._copies = [each for each in self._copies if not is_before(each[0])]
+            for each in filter(is_before, self._moments):
+                each.is_reached = True
+            self._moments = [each for each in self._moments if not each.is_reached]

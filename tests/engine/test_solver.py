@@ -9,7 +9,7 @@ from torch._inductor import metrics
 
 from worker.engine.guidance import guide, pairs_of
 from worker.engine.sampler import HISTORY, PROGRAM_WIDTH
-from worker.engine.solver import Compiled, advance, filled, scale
+from worker.engine.solver import Compiled, advance, filled, rehearse, scale
 
 CELLS = (4, 16, 16)
 
@@ -23,8 +23,7 @@ def given(pictures: int, guided: int, *, draws: bool = True) -> list[Tensor]:
 
     arguments = [
         drawn(pictures, PROGRAM_WIDTH),
-        drawn(pictures, HISTORY, *CELLS),
-        drawn(pictures, HISTORY, *CELLS),
+        drawn(pictures, 2 * HISTORY, *CELLS),
         drawn(guided + pictures, *CELLS),
         pairs_of(guided, pictures),
         drawn(pictures, 1, 1, 1),
@@ -33,11 +32,12 @@ def given(pictures: int, guided: int, *, draws: bool = True) -> list[Tensor]:
 
 
 def test_a_step_is_the_sum_that_its_program_says() -> None:
-    current, latents, outputs, answers, pairs, guidance, fresh = given(3, 2)
+    current, past, answers, pairs, guidance, fresh = given(3, 2)
+    latents, outputs = past[:, :HISTORY], past[:, HISTORY:]
     told = torch.cat([guide(answers, pairs, guidance)[:, None], outputs[:, :-1]], dim=1)
-    past = torch.cat([latents, told, fresh[:, None]], dim=1)
-    expected = torch.einsum("pk,pk...->p...", current[:, 2:], past)
-    after = advance(current, latents, outputs, answers, pairs, guidance, fresh)
+    terms = torch.cat([latents, told, fresh[:, None]], dim=1)
+    expected = torch.einsum("pk,pk...->p...", current[:, 2:], terms)
+    after = advance(current, past, answers, pairs, guidance, fresh)
     torch.testing.assert_close(after[:, 0], expected)
     assert torch.equal(after[:, 1:HISTORY], latents[:, :-1])
     assert torch.equal(after[:, HISTORY:], told)
@@ -50,9 +50,8 @@ def test_who_draws_nothing_needs_no_noise() -> None:
 
 
 def test_the_unet_sees_the_latest_latents_as_the_sampler_asks() -> None:
-    current, latents, *_ = given(2, 0)
-    found = scale(current, latents)
-    assert torch.equal(found[1], latents[1, 0] * current[1, 1])
+    current, past, *_ = given(2, 0)
+    assert torch.equal(scale(current, past)[1], past[1, 0] * current[1, 1])
 
 
 @pytest.mark.parametrize(("guided", "draws"), [(3, True), (3, False), (1, True), (0, False)])
@@ -69,13 +68,12 @@ def test_what_is_recorded_has_one_shape_for_each_number_of_pictures(
 def test_company_changes_no_bit_of_a_step(pictures: int) -> None:
     arguments = given(pictures, pictures)
     together = advance(*arguments)
-    current, latents, outputs, answers, pairs, guidance, fresh = arguments
+    current, past, answers, pairs, guidance, fresh = arguments
     for n in range(pictures):
         one = slice(n, n + 1)
         alone = advance(
             current[one],
-            latents[one],
-            outputs[one],
+            past[one],
             answers[pairs[n]],
             pairs_of(1, 1),
             guidance[one],
@@ -89,9 +87,12 @@ def test_company_changes_no_bit_of_a_step(pictures: int) -> None:
 @torch.inference_mode()
 def test_compiled_it_is_one_kernel_for_any_number_of_pictures() -> None:
     torch._dynamo.reset()
-    metrics.reset()
     compiled = Compiled(advance)
+    metrics.reset()
+    rehearse(compiled, CELLS[0], CELLS[1:], torch.device("cpu"))
+    assert metrics.generated_kernel_count == 1
     for pictures, guided in ((5, 3), (1, 1), (16, 16), (2, 0), (1, 0), (7, 1)):
-        arguments = given(pictures, guided)
-        torch.testing.assert_close(compiled(*arguments), advance(*arguments))
+        for draws in (True, False):
+            arguments = given(pictures, guided, draws=draws)
+            torch.testing.assert_close(compiled(*arguments), advance(*arguments))
     assert metrics.generated_kernel_count == 1

@@ -43,9 +43,23 @@ def test_a_machine_without_a_compiler_is_told_so(
     """By a function that is compiled sooner than a U-Net."""
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-compiler",))
     small = torch.compile(torch.sin)
-    monkeypatch.setattr("worker.start.unet_seconds", lambda *_, **__: small(torch.zeros(2)))
+    monkeypatch.setattr("worker.compilation.unet_seconds", lambda *_, **__: small(torch.zeros(2)))
     with pytest.raises(BadSetting, match=r"^DARKROOM_COMPILE is true, .* set it to false\.$"):
         start_engine(settings.model_copy(update={"compile": True}))
+
+
+def test_more_fixed_rows_than_are_ever_used_are_refused(settings: WorkerSettings) -> None:
+    fixed = settings.model_copy(update={"fixed_rows": 17})
+    with pytest.raises(BadSetting, match=r"^DARKROOM_FIXED_ROWS is 17, more than the 16 of "):
+        start_engine(fixed)
+
+
+def test_fixed_rows_are_not_promised_of_what_is_compiled_for_a_cpu(
+    settings: WorkerSettings,
+) -> None:
+    both = settings.model_copy(update={"fixed_rows": 2, "compile": True})
+    with pytest.raises(BadSetting, match=r"^DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set"):
+        start_engine(both)
 
 
 def test_a_checkpoint_that_is_not_there_is_named(settings: WorkerSettings) -> None:

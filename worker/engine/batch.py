@@ -59,6 +59,16 @@ class Row:
         return self.step >= len(self.picture.table)
 
     @property
+    def rows(self) -> int:
+        """Of the next step."""
+        return self.picture.rows_at(self.step)
+
+    @property
+    def most_rows(self) -> int:
+        """Of any step to come."""
+        return self.picture.most_rows(self.step)
+
+    @property
     def draws(self) -> bool:
         return self.picture.table.draws[self.step]
 
@@ -95,7 +105,7 @@ def make_row(
         latents=upload(_whole(state.latents), model.device),
         outputs=upload(_whole(state.outputs), model.device),
         admitted_at=admitted_at,
-        usage=Usage(row_steps=picture.rows * state.step),
+        usage=Usage(row_steps=picture.row_steps(state.step)),
         step=state.step,
         shown_at=preview_steps(picture.previews, len(picture.table)),
     )
@@ -141,8 +151,9 @@ def _whole(past: Tensor) -> Tensor:
 class Batch:
     """Rows of one shape, guided ones first, with everything that a step needs on the device.
 
-    The tensors are laid out anew when pictures join or leave; a step itself moves nothing between
-    host and device but the fresh noise of those samplers that want it.
+    The tensors are laid out anew when pictures join or leave, or when guidance begins or ends for
+    one; a step itself moves nothing between host and device but the fresh noise of those samplers
+    that want it.
     """
 
     def __init__(self, model: Model, shape: Shape):
@@ -151,14 +162,28 @@ class Batch:
         self.rows: list[Row] = []
         self.stepped_at = time.perf_counter()
         cells = (model.latent_channels, *shape)
-        self._latents = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
-        self._outputs = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
-        self._inputs = self._latents[:, 0]  # of the last U-Net call
+        self._past = torch.zeros(0, 2 * HISTORY, *cells, device=model.device)
+        self._inputs = self._past[:, 0]  # of the last U-Net call
+
+    @property
+    def _latents(self) -> Tensor:
+        """[pictures, HISTORY, channels, h, w], newest first."""
+        return self._past[:, :HISTORY]
+
+    @property
+    def _outputs(self) -> Tensor:
+        """[pictures, HISTORY, channels, h, w], newest first."""
+        return self._past[:, HISTORY:]
 
     @property
     def width(self) -> int:
         """Rows of the next U-Net call."""
-        return sum(row.picture.rows for row in self.rows)
+        return sum(row.rows for row in self.rows)
+
+    @property
+    def most_rows(self) -> int:
+        """What the U-Net calls to come may have: nobody who joins finds it taken later."""
+        return sum(row.most_rows for row in self.rows)
 
     def join(self, new: Sequence[Row]) -> None:
         """All of them, or none where the device has no room for them and raises."""
@@ -197,19 +222,18 @@ class Batch:
 
     def _lay_out(self, rows: list[Row], latents: Tensor, outputs: Tensor) -> None:
         """Guided rows first. Nothing is changed before everything has been made."""
-        order = sorted(range(len(rows)), key=lambda i: not rows[i].picture.is_guided)
+        order = sorted(range(len(rows)), key=lambda i: -rows[i].rows)
         rows = [rows[i] for i in order]
         places = self._indices(order)
-        latents, outputs = latents[places], outputs[places]
+        past = torch.cat([latents[places], outputs[places]], dim=1)
         if rows:
             lengths = [len(row.program) for row in rows]
             starts = accumulate(lengths[:-1], initial=0)
             cursor = [start + row.step for start, row in zip(starts, rows, strict=True)]
-            guided = [row for row in rows if row.picture.is_guided]
+            guided = [row for row in rows if row.rows == 2]
             guidance = [row.picture.guidance for row in rows]
             embeddings = [row.unconditional.embedding for row in guided if row.unconditional]
             embeddings += [row.conditional.embedding for row in rows]
-            self._guided_before = len(guided)
             self._programs, self._cursor, self._guidance, self._pairs, self._conditioning = (
                 torch.cat([row.program for row in rows]),
                 self._indices(cursor),  # where each picture is in its program
@@ -217,7 +241,13 @@ class Batch:
                 upload(pairs_of(len(guided), len(rows)), self._model.device),
                 torch.stack(embeddings),
             )
-        self.rows, self._latents, self._outputs = rows, latents, outputs
+            self._guided_before = len(guided)
+        self.rows, self._past = rows, past
+
+    @property
+    def _is_laid_out(self) -> bool:
+        """Whether those that are guided in the next step are those that come first."""
+        return all((row.rows == 2) == (i < self._guided_before) for i, row in enumerate(self.rows))
 
     @torch.inference_mode()
     def step(self) -> Failures:
@@ -227,13 +257,13 @@ class Batch:
         Raises:
             DeviceFailed: they failed, and none of them is to blame.
         """
+        if not self._is_laid_out:
+            self._lay_out(self.rows, self._latents, self._outputs)
         current = self._programs[self._cursor]  # [pictures, PROGRAM_WIDTH]
-        scaled = scale(current, self._latents)
+        scaled = scale(current, self._past)
         answers, pairs, failures = self._ask(scaled, current[:, TIMESTEP])
-        past = (self._latents, self._outputs)
         said = (answers, pairs, self._guidance)
-        after = self._model.advance_call(current, *past, *said, *self._fresh_noise())
-        self._latents, self._outputs = after[:, :HISTORY], after[:, HISTORY:]
+        self._past = self._model.advance_call(current, self._past, *said, *self._fresh_noise())
         self._cursor = self._cursor + 1
         self._inputs = scaled
         for row in self.rows:

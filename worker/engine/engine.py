@@ -71,8 +71,29 @@ class Engine:
     @property
     def load(self) -> float:
         """The rows of all pictures here, waiting or running, in rows of the native shape."""
-        waiting = sum(self._cost(picture) for queue in self._waiting.values() for picture in queue)
-        return waiting + sum(self._cost(row.picture) for row in self._rows())
+        waiting = (picture for queue in self._waiting.values() for picture in queue)
+        ahead = [(picture, picture.rows) for picture in waiting]
+        ahead += [(row.picture, row.most_rows) for row in self._rows()]
+        return sum(rows * self._cost(picture) for picture, rows in ahead)
+
+    @property
+    def row_steps_left(self) -> float:
+        """What all pictures here still need, in rows of the native shape by model evaluations."""
+        waiting = (
+            (each, each.start.step if each.start else 0)
+            for queue in self._waiting.values()
+            for each in queue
+        )
+        begun = ((row.picture, row.step) for row in self._rows())
+        return sum(
+            self._cost(picture) * (picture.row_steps(len(picture.table)) - picture.row_steps(step))
+            for picture, step in (*waiting, *begun)
+        )
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Of the pictures here, in pixels: width and height."""
+        return {(picture.width, picture.height) for picture in self._pictures()}
 
     @property
     def has_room(self) -> bool:
@@ -110,6 +131,10 @@ class Engine:
             batch.leave(gone)
         self._forget_empty()
         return had
+
+    def rows_ahead(self) -> dict[Hashable, int]:
+        """The most rows that each picture brings to a step to come, of those that have begun."""
+        return {row.picture.key: row.most_rows for row in self._rows()}
 
     def progress(self) -> dict[Hashable, float]:
         """How far each picture is that has begun, from 0 to 1."""
@@ -160,6 +185,7 @@ class Engine:
             resumed=self._resumed,
             rows=over.rows,
             most_rows=over.most_rows,
+            cost=over.cost,
             text_s=over.text_s,
             step_s=over.step_s,
             decode_s=decode_s,
@@ -172,7 +198,7 @@ class Engine:
         for shape in dict.fromkeys((*self._waiting, *self._paused)):
             batch = self._batches.setdefault(shape, Batch(self.model, shape))
             self._make_way(shape, batch)
-            arrived = list(self._arrivals(shape, self.budget.rows(shape) - batch.width, turn))
+            arrived = list(self._arrivals(shape, self.budget.rows(shape) - batch.most_rows, turn))
             self._arrived_done += [row for row in arrived if row.is_done]
             new = [row for row in arrived if not row.is_done]
             if any(row.picture.is_urgent for row in new):
@@ -185,14 +211,14 @@ class Engine:
         """Where urgent pictures find no room, the last that came pause until there is some."""
         urgent = takewhile(lambda picture: picture.is_urgent, self._waiting.get(shape, ()))
         missing = sum(picture.rows for picture in urgent)
-        missing -= self.budget.rows(shape) - batch.width
+        missing -= self.budget.rows(shape) - batch.most_rows
         others = [row for row in batch.rows if not row.picture.is_urgent]
         giving: set[Hashable] = set()
         for row in sorted(others, key=_joined_at, reverse=True):
             if missing <= 0:
                 break
             giving.add(row.picture.key)
-            missing -= row.picture.rows
+            missing -= row.most_rows
         if giving:
             rows = [*self._paused.get(shape, ()), *batch.leave(giving)]
             self._paused[shape] = deque(sorted(rows, key=_joined_at))
@@ -203,11 +229,11 @@ class Engine:
         paused = self._paused.get(shape, deque())
         while queue or paused:
             is_back = bool(paused) and not (queue and queue[0].is_urgent)
-            if (paused[0].picture if is_back else queue[0]).rows > room:
+            if (paused[0].most_rows if is_back else queue[0].rows) > room:
                 return
             row = paused.popleft() if is_back else self._prepare(queue.popleft(), turn)
             if row is not None:
-                room -= 0 if row.is_done else row.picture.rows
+                room -= 0 if row.is_done else row.most_rows
                 yield row
 
     def _join(self, batch: Batch, new: list[Row], turn: Turn) -> int:
@@ -249,8 +275,9 @@ class Engine:
         shape = self._next_shape()
         if shape is not None:
             batch = self._batches[shape]
-            turn.riders = [(row, row.picture.rows) for row in batch.rows]
+            turn.riders = [(row, row.rows) for row in batch.rows]
             turn.rows, turn.most_rows = batch.width, self.budget.rows(shape)
+            turn.cost = self.budget.cost(shape)
             failures = batch.step()
             previews = self._show(batch, failures.keys())
             done += self._leave(batch, failures, turn)
@@ -318,8 +345,8 @@ class Engine:
             yield from queue
 
     def _cost(self, picture: Picture) -> float:
-        shape = self.model.shape(picture.width, picture.height)
-        return picture.rows * self.budget.cost(shape)
+        """Of a row of it, in rows of the native shape."""
+        return self.budget.cost(self.model.shape(picture.width, picture.height))
 
 
 def _joined_at(row: Row) -> float:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worker.engine.guidance import guide
+from worker.engine.guidance import guide, pairs_of
 from worker.engine.recorder import Recorder
-from worker.engine.sampler import HISTORY
+from worker.engine.sampler import HISTORY, PROGRAM_WIDTH
 
 TIMESTEP, INPUT_SCALE = 0, 1
 LATENTS = 2
@@ -22,15 +22,14 @@ Advance = Callable[..., Tensor]
 """As `advance`."""
 
 
-def scale(current: Tensor, latents: Tensor) -> Tensor:
+def scale(current: Tensor, past: Tensor) -> Tensor:
     """c_in x[i], what the U-Net sees; see `advance` for the shapes."""
-    return latents[:, 0] * _column(current, INPUT_SCALE)
+    return past[:, 0] * _column(current, INPUT_SCALE)
 
 
 def advance(
     current: Tensor,
-    latents: Tensor,
-    outputs: Tensor,
+    past: Tensor,
     answers: Tensor,
     pairs: Tensor,
     guidance: Tensor,
@@ -41,27 +40,26 @@ def advance(
 
     Args:
         current: [pictures, PROGRAM_WIDTH], row i of each picture's program.
-        latents: [pictures, HISTORY, channels, h, w] float32, x[i] and those before it.
-        outputs: likewise, e[i-1] and those before it.
+        past: [pictures, 2 HISTORY, channels, h, w] float32: the latents x[i] and those before it,
+            then the outputs e[i-1] and those before it.
         answers: [rows, channels, h, w] float32, as the U-Net gave them.
         pairs: [pictures, 2] int64, as `guide` has them.
         guidance: [pictures, 1, 1, 1].
         fresh: [pictures, channels, h, w] float32, z[i]; None where nobody draws.
 
     Returns:
-        [pictures, 2 HISTORY, channels, h, w]: the latents from x[i+1] on, then the outputs from
-        e[i] on.
+        What is past then: the latents from x[i+1] on, the outputs from e[i] on.
     """
-    past = latents.unbind(1)
-    told = [guide(answers, pairs, guidance), *outputs.unbind(1)[:-1]]
-    after = _column(current, LATENTS) * past[0]
+    latents, outputs = past[:, :HISTORY].unbind(1), past[:, HISTORY:].unbind(1)
+    outputs = (guide(answers, pairs, guidance), *outputs[:-1])
+    after = _column(current, LATENTS) * latents[0]
     for k in range(1, HISTORY):
-        after = after + _column(current, LATENTS + k) * past[k]
+        after = after + _column(current, LATENTS + k) * latents[k]
     for k in range(HISTORY):
-        after = after + _column(current, OUTPUTS + k) * told[k]
+        after = after + _column(current, OUTPUTS + k) * outputs[k]
     if fresh is not None:
         after = after + _column(current, NOISE) * fresh
-    return torch.stack([after, *past[:-1], *told], dim=1)
+    return torch.stack([after, *latents[:-1], *outputs], dim=1)
 
 
 class Compiled:
@@ -71,9 +69,10 @@ class Compiled:
         self._compiled = torch.compile(function, backend=backend, dynamic=True)
 
     def __call__(self, *given: Tensor) -> Tensor:
-        pictures = len(given[0])
-        if pictures == 1:  # which torch would compile apart
+        given, pictures = filled(*given), len(given[0])
+        if pictures == 1:  # which torch would compile apart, as it would another memory layout
             given = tuple(torch.cat([each, each]) for each in given)
+        given = tuple(each.contiguous() for each in given)
         after: Tensor = self._compiled(*given)
         return after[:pictures]
 
@@ -90,8 +89,7 @@ class Recorded:
 
 def filled(
     current: Tensor,
-    latents: Tensor,
-    outputs: Tensor,
+    past: Tensor,
     answers: Tensor,
     pairs: Tensor,
     guidance: Tensor,
@@ -99,12 +97,12 @@ def filled(
 ) -> tuple[Tensor, ...]:
     """What `advance` takes, to the same end, in shapes that follow from the number of pictures
     alone, as if all were guided and drew: what is missing is zero, and no pair refers to it."""
-    missing = 2 * len(latents) - len(answers)
+    missing = 2 * len(past) - len(answers)
     if missing:
         answers = torch.cat([answers, answers.new_zeros(missing, *answers.shape[1:])])
     if fresh is None:
-        fresh = torch.zeros_like(latents[:, 0])
-    return current, latents, outputs, answers, pairs, guidance, fresh
+        fresh = torch.zeros_like(past[:, 0])
+    return current, past, answers, pairs, guidance, fresh
 
 
 def fused(device: torch.device, *, records: bool, compiles: bool) -> Advance:
@@ -112,6 +110,16 @@ def fused(device: torch.device, *, records: bool, compiles: bool) -> Advance:
     if compiles:
         return Compiled(advance)
     return Recorded() if records and device.type == "cuda" else advance
+
+
+@torch.inference_mode()
+def rehearse(follow: Advance, channels: int, shape: tuple[int, int], device: torch.device) -> None:
+    """Has what follows a U-Net call compiled before a picture waits for it."""
+    pictures = 5  # a number that no other side has, which torch would take for the same
+    past = torch.zeros(pictures, 2 * HISTORY, channels, *shape, device=device)
+    current, guidance = past.new_zeros(pictures, PROGRAM_WIDTH), past.new_ones(pictures, 1, 1, 1)
+    answers = past.new_zeros(2 * pictures, channels, *shape)
+    follow(current, past, answers, pairs_of(pictures, pictures).to(device), guidance)
 
 
 def _column(current: Tensor, column: int) -> Tensor:

@@ -19,6 +19,7 @@ class Turn:
     ended: Moment | None = None
     rows: int = 0
     most_rows: int = 0
+    cost: float = 1.0  # what a row weighs, in rows of the native shape
     text_s: float = 0.0
     step_s: float = 0.0
     is_over: bool = False

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 import darkroom
 from app import event_views, views
 from app.routes import events as event_routes
+from contract import workers
 from contract.job import JobState
 from contract.request import GenerateRequest
 from darkroom import AsyncClient, Client
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[3]
         (jobs.JobPage, views.JobsView),
         (fleet.Model, views.ModelView),
         (fleet.Worker, views.WorkerCard),
+        (fleet.Pace, workers.Pace),
         (events.Queued, event_views.QueuedView),
         (events.Started, event_views.StartedView),
         (events.Requeued, event_views.RequeuedView),
