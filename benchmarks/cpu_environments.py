@@ -3,8 +3,9 @@
     python benchmarks/cpu_environments.py [--rounds 3] [--only NAME,NAME] [--json FILE]
 
 Each environment is a process of its own that times U-Net calls and the decoder, in float32 and in
-bfloat16. The plain environment runs beside every second one, and each is compared with the plain
-one next to it: the machine's own speed drifts by a third from minute to minute.
+bfloat16. The plain environment is the one that the worker makes for itself (worker/__init__.py); it
+runs beside every second one, and each is compared with the plain one next to it: the machine's own
+speed drifts by a third from minute to minute.
 """
 
 import argparse
@@ -19,13 +20,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import worker  # noqa: F401  (before torch: it sets how memory is asked for and how OpenMP waits)
+
 JEMALLOC = "libjemalloc.so.2"
 TCMALLOC = "libtcmalloc_minimal.so.4"
 LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
 PLAIN = "plain"
 ROWS = (2, 16)
 PICTURES = 8  # that one call of the decoder gets
-FASTER = 0.97  # below this an environment is worth its trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ ENVIRONMENTS = {
     "glibc that keeps its pages": Environment(KEEP),
     "glibc with huge pages": Environment(HUGE),
     "glibc that keeps huge pages": Environment(KEEP | HUGE),
-    "torch's huge pages": Environment({"THP_MEM_ALLOC_ENABLE": "1"}),
+    "no huge pages": Environment({"THP_MEM_ALLOC_ENABLE": "0"}),
     "threads bound to cores": Environment({"OMP_PROC_BIND": "true"}),
     "OpenMP's own spin": Environment({"GOMP_SPINCOUNT": "300000"}),
     "no spin": Environment({"GOMP_SPINCOUNT": "0"}),
@@ -85,7 +87,6 @@ def measure(checkpoint: Path, threads: int | None, seconds: float) -> dict[str, 
     import torch
 
     from worker.engine.model import load_model
-    from worker.engine.unet_timing import unet_seconds  # noqa: F401  the worker's own imports
 
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     found: dict[str, float] = {}
@@ -118,7 +119,8 @@ def run(environment: Environment, options: argparse.Namespace) -> dict[str, floa
         variables["LD_PRELOAD"] = str(library(environment.preload))
     command = [sys.executable, __file__, "--measure", "--checkpoint", str(options.checkpoint)]
     command += ["--seconds", str(options.seconds)]
-    command += ["--threads", str(environment.threads)] if environment.threads else []
+    threads = environment.threads or options.threads
+    command += ["--threads", str(threads)] if threads else []
     running = [
         subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
         for _ in range(environment.processes)
