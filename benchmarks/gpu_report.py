@@ -7,7 +7,7 @@ Needs no download: beside the starter it builds Stable Diffusion 1.5, 2.1 and SD
 published configurations with random weights, since speed does not depend on values. Everything is
 measured uncompiled and compiled (`--no-compile` leaves the latter out). A section that fails is
 reported, and the others go on; one that would not end within --minutes is left out and named.
-Writes what it measured as JSON, which `benchmarks/step_times.py` reads, and as a page.
+Writes what it measured as JSON, which `benchmarks/simulated/step_times.py` reads, and as a page.
 
 `--small` runs every section on tiny models, on any machine, to see that it works; it writes only
 what it is told to.

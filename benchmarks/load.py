@@ -23,15 +23,15 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from load_choices import PARSERS, BadOption, Card
-from load_demand import Mix
-from load_options import BAD_OPTION, plan_of, read_options
-from load_page import number, page, percent, seconds
-from load_progress import show
-from load_report import figures
-from load_run import Plan, Run
-from load_service import Fault, Service
-from load_watch import Watch, workers_here
+from load_test.choices import PARSERS, BadOption, Card
+from load_test.demand import Mix
+from load_test.options import BAD_OPTION, plan_of, read_options
+from load_test.page import number, page, percent, seconds
+from load_test.progress import show
+from load_test.report import figures
+from load_test.run import Plan, Run
+from load_test.service import Fault, Service
+from load_test.watch import Watch, workers_here
 
 SPARE_FILES = 64
 NO_SERVICE, BELOW_BAR = 1, 3  # exit statuses

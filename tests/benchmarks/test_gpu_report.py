@@ -45,7 +45,7 @@ def test_every_section_that_ran_stands_on_the_page(files: tuple[Path, Path]) -> 
 def test_a_report_is_a_table_for_the_simulated_device(
     gpu_report: ModuleType, files: tuple[Path, Path]
 ) -> None:
-    times = import_module("step_times").StepTimes.read(files[0], "small")
+    times = import_module("simulated.step_times").StepTimes.read(files[0], "small")
     assert times.cells == 8
     assert times.step_s(2) > 0
     assert times.decode_s(1) > 0

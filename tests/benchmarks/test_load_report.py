@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from load_choices import Card
-from load_demand import Mix
-from load_page import page
-from load_progress import line
-from load_report import figures
-from load_run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
-from load_service import Job, Service
-from load_watch import Watch
+from load_test.choices import Card
+from load_test.demand import Mix
+from load_test.page import page
+from load_test.progress import line
+from load_test.report import figures
+from load_test.run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
+from load_test.service import Job, Service
+from load_test.watch import Watch
 
 from tests.benchmarks.played_service import MODEL
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from load_choices import Card
-from load_demand import Mix
-from load_run import GAVE_UP, Plan, Run
-from load_service import Service
+from load_test.choices import Card
+from load_test.demand import Mix
+from load_test.run import GAVE_UP, Plan, Run
+from load_test.service import Service
 
 from tests.benchmarks.played_service import MODEL, PlayedService, played_service
 from tests.service import ROOT

@@ -10,14 +10,14 @@ from typing import Any
 import policies
 import pytest
 import torch
-from outcome import outcome
 from policies import bars
-from policy_devices import FIXED, ONE, REQUEST, STEP, SimulatedDevice
-from policy_runs import Plan, capacities, measure
-from serving import replay
-from step_times import StepTimes
-from traffic import EQUAL, MIXED, SHORT, TRAFFICS, at_rate
-from virtual_clock import VirtualClock
+from policy.devices import FIXED, ONE, REQUEST, STEP, SimulatedDevice
+from policy.outcome import outcome
+from policy.runs import Plan, capacities, measure
+from policy.serving import replay
+from policy.traffic import EQUAL, MIXED, SHORT, TRAFFICS, at_rate
+from policy.virtual_clock import VirtualClock
+from simulated.step_times import StepTimes
 
 from tests.checkpoints import build_checkpoint
 from worker.engine.model import Model, load_model

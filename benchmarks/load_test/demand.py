@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from load_choices import PARSERS, BadOption, Card, Choice, Size, parse_choice, parse_weight
-
 from contract.samplers import DEFAULT_SAMPLER
+from load_test.choices import PARSERS, BadOption, Card, Choice, Size, parse_choice, parse_weight
 
 PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from load_run import Plan, Run
-from load_watch import Watch
 from percentiles import spread
+
+from load_test.run import Plan, Run
+from load_test.watch import Watch
 
 LATE_S = 0.05
 LATE_LEAST_S = 0.01

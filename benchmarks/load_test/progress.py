@@ -4,8 +4,9 @@ that is not a terminal's."""
 import asyncio
 import sys
 
-from load_run import Plan, Run
 from percentiles import rank
+
+from load_test.run import Plan, Run
 
 REFRESH_S = 0.25
 PLAIN_S = 10.0

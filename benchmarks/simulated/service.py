@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
-from load_demand import Ask
-from step_times import StepTimes
+from load_test.demand import Ask
 
 from contract.backlog import Standing
 from contract.forecast import Work
@@ -22,6 +21,7 @@ from contract.rows import rows_of
 from contract.samplers import SAMPLERS
 from contract.timeline import MOMENTS, Timeline
 from contract.workers import WorkerCard
+from simulated.step_times import StepTimes
 from worker.engine.picture import StepReport
 from worker.speed import Holding, Speed
 

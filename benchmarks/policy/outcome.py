@@ -6,8 +6,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from serving import Served
-from traffic import SHORT_STEPS, Request
+
+from policy.serving import Served
+from policy.traffic import SHORT_STEPS, Request
 
 OBJECTIVE = 4.0
 """A request is on time that ends within so many times what it takes alone on an idle device."""

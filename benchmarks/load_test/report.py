@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from load_choices import Size
-from load_demand import Ask
-from load_run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
-from load_server import PHASES, server_figures
-from load_trust import client_figures, warnings
-from load_watch import Watch
 from percentiles import rank, spread
+
+from load_test.choices import Size
+from load_test.demand import Ask
+from load_test.run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
+from load_test.server import PHASES, server_figures
+from load_test.trust import client_figures, warnings
+from load_test.watch import Watch
 
 MOST_BINS = 60
 IN_A_BIN = 4  # requests at least, on average

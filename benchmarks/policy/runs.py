@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outcome import Outcome, outcome, spread, summary
-from policy_devices import FIXED, ONE, REQUEST, STEP, Device
-from serving import Served, in_turns, replay, saturate
-from traffic import Traffic, at_rate
+from policy.devices import FIXED, ONE, REQUEST, STEP, Device
+from policy.outcome import Outcome, outcome, spread, summary
+from policy.serving import Served, in_turns, replay, saturate
+from policy.traffic import Traffic, at_rate
 
 LOADS = (0.3, 0.6, 0.8, 1.0, 1.2)
 BAR_LOAD = 0.8

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from traffic import Group, Request
-from virtual_clock import VirtualClock
 
+from policy.traffic import Group, Request
+from policy.virtual_clock import VirtualClock
 from worker.engine.device import finish
 from worker.engine.engine import Engine
 from worker.engine.picture import Picture

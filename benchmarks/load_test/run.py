@@ -11,8 +11,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from load_demand import Ask, Mix, poisson
-from load_service import Fault, Job, Service
+from load_test.demand import Ask, Mix, poisson
+from load_test.service import Fault, Job, Service
 
 USERS_APART_S = 0.01  # between the first requests of two users
 PAUSE_S = 1.0  # of a user whose request failed, so that a broken service is not hammered

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import httpx
-from load_choices import PARSERS
-from load_demand import PRESETS
-from load_run import Plan
+
+from load_test.choices import PARSERS
+from load_test.demand import PRESETS
+from load_test.run import Plan
 
 USERS, REQUESTS = 8, 100  # of a closed loop that is not told
 WARM_UP_S = 5.0

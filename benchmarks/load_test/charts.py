@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from load_plots import Axis, Dots, Line, Mark, chart, columns, linear, logarithmic, span
+from load_test.plots import Axis, Dots, Line, Mark, chart, columns, linear, logarithmic, span
 
 Figures = Mapping[str, Any]
 

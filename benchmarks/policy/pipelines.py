@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from serving import Pixels
-from step_times import StepTimes
+from simulated.step_times import StepTimes
 from torch import Tensor
-from traffic import Request
-from virtual_clock import VirtualClock
 
+from policy.serving import Pixels
+from policy.traffic import Request
+from policy.virtual_clock import VirtualClock
 from worker.engine.device import finish
 from worker.engine.model import Model, Shape, UnetCall
 from worker.engine.sampler import make_scheduler

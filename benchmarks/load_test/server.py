@@ -3,8 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
-from load_metrics import Reading
-from load_watch import Watch
+from load_test.metrics import Reading
+from load_test.watch import Watch
 
 PHASES = (
     "accept",

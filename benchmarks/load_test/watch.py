@@ -10,9 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
-from load_metrics import Reading, together
-from load_run import Run
-from load_service import Fault, Service
+
+from load_test.metrics import Reading, together
+from load_test.run import Run
+from load_test.service import Fault, Service
 
 TICK_S = 0.02
 EARLY_S, LATE_S = 0.25, 0.25

@@ -6,12 +6,12 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from pipelines import DiffusersPipeline, Table, TablePipeline, simulated
-from serving import WINDOW_S, OneByOne, Pixels, RequestBatching, Server, StepLevel
-from step_times import StepTimes
-from traffic import Request
-from virtual_clock import VirtualClock
+from simulated.step_times import StepTimes
 
+from policy.pipelines import DiffusersPipeline, Table, TablePipeline, simulated
+from policy.serving import WINDOW_S, OneByOne, Pixels, RequestBatching, Server, StepLevel
+from policy.traffic import Request
+from policy.virtual_clock import VirtualClock
 from worker.engine.budget import RowBudget
 from worker.engine.engine import Engine
 from worker.engine.model import Model, UnetCall

@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from load_charts import charts
+from load_test.charts import charts
 
-STYLE = Path(__file__).with_name("load_page.css")
+STYLE = Path(__file__).with_name("page.css")
 SECONDS_LIMITS = ((0.0995, 1000.0, ".1f", "ms"), (0.9995, 1000.0, ".0f", "ms"))
 COLUMNS = ("p50", "p90", "p95", "p99", "p99.9", "max", "mean")
 NONE = "—"

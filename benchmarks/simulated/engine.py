@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
-from step_times import StepTimes
 
+from simulated.step_times import StepTimes
 from worker.engine.budget import RowBudget
 from worker.engine.picture import Developed, Picture, StepReport
 from worker.engine.usage import Usage
