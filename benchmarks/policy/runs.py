@@ -17,6 +17,7 @@ USERS = 64
 """Requests that are always there at saturation, in work or waiting."""
 
 SATURATION_WEIGHT = 1.5
+LEAST = 8  # requests at a load, however little time there is
 WARM_UP = 16  # pictures at saturation that do not count
 
 
@@ -97,7 +98,7 @@ def measure(
         count = plan.at_bar if load == BAR_LOAD else plan.elsewhere
         if plan.limit_s < math.inf:  # nobody needs more of the device than one by one
             share = plan.limit_s * _weight(load) / _weights(plan)
-            count = max(1, min(count, int(share * most[ONE] / 2)))
+            count = min(count, max(LEAST, int(share * most[ONE] / 2)))
         runs = [
             served_at(device, traffic, plan.policies, load * most[REQUEST], count, seed)
             for seed in (plan.seeds if load == BAR_LOAD else plan.seeds[:2])
