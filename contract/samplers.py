@@ -13,11 +13,11 @@ class Sampler:
     scheduler: str  # class name in diffusers
     overrides: Mapping[str, Any] = field(default_factory=dict)
     order: int = 1  # evaluations of the model in a step, but for the last
-    extra: int = 0  # evaluations
+    extra: int = 0  # evaluations of a picture of more than one step
 
     def evaluations(self, steps: int) -> int:
         """Of the model, by a picture of so many steps."""
-        return max(1, self.order * steps - (self.order - 1) + self.extra)
+        return self.order * (steps - 1) + 1 + (self.extra if steps > 1 else 0)
 
 
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
