@@ -152,6 +152,7 @@ READY_EXAMPLE = {
                 "step_s": 0.0045,
                 "row_s": 0.0033,
                 "aside_s": 0.06,
+                "done_per_s": 205.0,
                 "rows": 12.0,
                 "row_steps": 171.0,
                 "sizes": ["128x128"],

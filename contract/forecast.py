@@ -6,10 +6,12 @@ of the width that it comes into, whatever the throughput. Only who finds none wa
 step of a full batch does `budget` row-steps of what is ahead, and what is ahead is what waits and
 what runs, less what will still run beside the job once it has joined.
 
-The width is taken to stay as it is. A return to the mean of late was tried and was no better: near
-capacity the mean itself is hardly known. `benchmarks/forecasts.py` compares.
+Later the batch is as wide as what comes keeps it. With rho row-steps a second that is a width of
+x = rho (a + b (own + x)) beside the job, for a step of a + b w seconds, and what is there in excess
+of it goes with the time that pictures take. `benchmarks/forecasts.py` compares ways to estimate.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,10 @@ from contract.workers import Pace, WorkerCard
 JOIN_STEPS = 1.5
 """Steps of a busy worker until a job that finds room takes part: half a one until the queue is
 asked, and one in which it is asked."""
+
+COUNTED_ON = 0.7
+"""Of what comes: most jobs see less of it than the mean, which bursts raise."""
+LEAST_LEFT = 0.1  # of a worker's time, whatever comes: near capacity a mean says nothing
 
 
 class Work(NamedTuple):
@@ -53,6 +59,7 @@ class Fleet:
     budget: float  # rows of a full batch
     step_s: float  # of a step, whatever its rows
     row_s: float  # of a step, for each of its rows
+    done_per_s: float  # row-steps of a worker, in the last minutes
     aside_s: float  # from a picture's last step to the end of its job
     rows: float  # that a worker told of, of native size
     beside: float  # as told by the worker that a new job most likely finds
@@ -74,6 +81,7 @@ class Fleet:
             budget=sum(budget for budget, _ in told) / len(told),
             step_s=sum(pace.step_s for pace in paces) / len(told),
             row_s=sum(pace.row_s for pace in paces) / len(told),
+            done_per_s=sum(pace.done_per_s for pace in paces) / len(told),
             aside_s=sum(pace.aside_s for pace in paces) / len(told),
             rows=rows / len(told),
             beside=_beside(told),
@@ -101,9 +109,22 @@ class Fleet:
         if standing.held >= workers:  # else one may be idle, which is quicker than all others
             seconds += JOIN_STEPS * (step_s + min(held, budget) * self.row_s)
             beside += max(0.0, self.beside + held - self.rows)
-        width = budget if missing > 0 else min(own + beside, budget)
-        evaluations_here = evaluations * rows / own  # where all fit in at once, its own
-        return seconds + evaluations_here * (step_s + width * self.row_s)
+        beside = budget - own if missing > 0 else min(beside, budget - own)
+        steps = evaluations * rows / own  # where all fit in at once, its own
+        beside -= self._leaving(own, beside, life, steps, step_s)
+        return seconds + steps * (step_s + (own + beside) * self.row_s)
+
+    def _leaving(
+        self, own: float, beside: float, life: float, steps: float, step_s: float
+    ) -> float:
+        """How many of the rows beside a job are gone, on average over its steps."""
+        coming = COUNTED_ON * self.done_per_s
+        left = max(LEAST_LEFT, 1.0 - coming * self.row_s)
+        excess = beside - coming * (step_s + own * self.row_s) / left
+        if excess <= 0.0:
+            return 0.0
+        pace = max(2.0 * life, 1.0) / left  # steps in which all but 1/e of it goes
+        return excess * (1.0 - pace / steps * (1.0 - math.exp(-steps / pace)))
 
 
 def _beside(told: Sequence[tuple[int, Pace]]) -> float:

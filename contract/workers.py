@@ -62,6 +62,9 @@ class Pace(BaseModel):
     aside_s: Annotated[
         float, Field(description="Seconds from a picture's last step to the end of its job.")
     ]
+    done_per_s: Annotated[
+        float, Field(description="Rows by steps in a second of the last minutes, idle ones too.")
+    ] = 0.0
     rows: Annotated[float, Field(description="Rows of all pictures that it holds.")] = 0.0
     row_steps: Annotated[float, Field(description="What is left of these: rows by steps.")] = 0.0
     sizes: Annotated[

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from contract.sizes import Size
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 KEPT = 0.98  # of what is remembered of the speed, at each step: about the latest fifty count
 KEPT_STEPS = 0.998  # of how long steps take by their rows: only different ones tell that
 KEPT_ENDS = 0.95  # of what follows a picture's last step, at each job
+
+LATELY_S = 60.0  # of what was done, idle or not: more than that ago counts less than 1/e
 
 DENOISED = MOMENTS.index("denoised")
 
@@ -34,6 +39,26 @@ class Holding(NamedTuple):
     def of(cls, engine: Engine) -> Self:
         sizes = sorted(str(Size(*size)) for size in engine.sizes)
         return cls(engine.load, engine.row_steps_left, tuple(sizes))
+
+
+class Rate:
+    """Of what is done in a second, all time counted; the latest counts most."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = self._at = clock()
+        self._done = 0.0
+
+    def add(self, done: float) -> None:
+        now = self._clock()
+        self._done = self._done * math.exp((self._at - now) / LATELY_S) + done
+        self._at = now
+
+    @property
+    def per_s(self) -> float:
+        now = self._clock()
+        seconds = -LATELY_S * math.expm1((self._began - now) / LATELY_S)
+        return self._done * math.exp((self._at - now) / LATELY_S) / max(seconds, 1.0)
 
 
 class StepLine:
@@ -67,9 +92,14 @@ class StepLine:
 class Speed:
     """Moving averages. One thread tells it of steps, others of ends; any may read it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            clock: in seconds.
+        """
         self._rows = 0.0
         self._seconds = 0.0
+        self._rate = Rate(clock)
         self._steps = StepLine()
         self._aside_s = 0.0
         self._ends = 0.0
@@ -86,6 +116,7 @@ class Speed:
         self._seconds = KEPT * self._seconds + report.busy_s
         self.row_steps_per_s = round(self._rows / self._seconds, 2)
         self._steps.add(rows, report.busy_s)
+        self._rate.add(rows)
 
     def ended(self, timeline: Timeline) -> None:
         """A job has: how long that took after its last step."""
@@ -102,5 +133,6 @@ class Speed:
             step_s=self._steps.per_step_s,
             row_s=self._steps.per_row_s,
             aside_s=self._aside_s,
+            done_per_s=self._rate.per_s,
             **self.holding._asdict(),
         )

@@ -73,7 +73,11 @@ class Device:
     claimed: list[Running] = field(default_factory=list)
     held: set[Job] = field(default_factory=set)  # that have not ended
     is_busy: bool = False
-    speed: Speed = field(default_factory=Speed)
+    now: float = 0.0
+    speed: Speed = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.speed = Speed(lambda: self.now)
 
     @property
     def rows(self) -> int:
@@ -174,6 +178,7 @@ class Service:
             self._at(now + CLAIM_S, partial(self._step, idle))
 
     def _step(self, device: Device, now: float) -> None:
+        device.now = now
         device.join()
         if not device.pictures:
             device.claim(self._queue)
@@ -199,6 +204,7 @@ class Service:
         self._left -= 1
 
     def _beat(self, n: int, now: float) -> None:
+        self._devices[n].now = now
         self._told[n] = self._devices[n].card(str(n))
         self._at(now + BEAT_S, partial(self._beat, n))
 

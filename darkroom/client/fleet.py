@@ -37,6 +37,7 @@ class Pace(Answer):
     step_s: float  # of a step, whatever its rows
     row_s: float  # of a step, for each of its rows
     aside_s: float  # from a picture's last step to the end of its job
+    done_per_s: float  # rows by steps in a second of the last minutes, idle ones too
     rows: float  # of all pictures that it holds
     row_steps: float  # that are left of these
     sizes: tuple[str, ...]  # of these

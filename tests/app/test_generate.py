@@ -367,10 +367,10 @@ async def test_what_workers_took_since_they_told_of_themselves_counts_at_once(
 ) -> None:
     pace = Pace(step_s=0.02, row_s=0.005, aside_s=0.1)
     announce(connection, worker_card(WORKER, pace=pace), model_card())
-    accepted = await client.post("/generate", json={"prompt": "a", "images": 4})
+    await client.post("/generate", json={"prompt": "a", "images": 4})
     assert take(jobs, WORKER) is not None
     beside = await client.post("/generate", json={"prompt": "a"})
-    assert beside.json()["estimated_s"] > accepted.json()["estimated_s"]
+    assert beside.json()["estimated_s"] > 1.5  # alone it would be 1
     polled = await client.get(beside.headers["location"])
     assert polled.json() == beside.json()
 

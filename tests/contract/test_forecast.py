@@ -9,7 +9,8 @@ from contract.sizes import Size
 from contract.workers import Pace, WorkerCard
 from tests.contract.samples import job_request, worker_card
 
-PACE = Pace(step_s=0.02, row_s=0.005, aside_s=0.1)
+PACE = Pace(step_s=0.02, row_s=0.005, aside_s=0.1, done_per_s=1e6)
+"""Of a worker to which so much comes that its batch does not get narrower."""
 PICTURE = Work(2.0, 30, "64x64")
 ALONE = Standing(1, PICTURE.row_steps)
 FULL = PACE.model_copy(update={"rows": 16.0, "row_steps": 240.0, "sizes": ("64x64",)})
@@ -41,6 +42,19 @@ def test_a_job_that_finds_room_goes_by_the_width_that_it_comes_into() -> None:
     seconds = fleet(pace).seconds(PICTURE, behind(0, held=3, rows=held))
     joining = JOIN_STEPS * (0.02 + held * 0.005)
     assert seconds == pytest.approx(joining + 30 * (0.02 + 8 * 0.005) + 0.1)
+
+
+def test_what_is_beside_a_job_goes_where_less_comes() -> None:
+    standing = behind(0, held=8, rows=12.0)
+    times = [
+        fleet(
+            PACE.model_copy(update={"done_per_s": came, "rows": 12.0, "row_steps": 180.0})
+        ).seconds(PICTURE, standing)
+        for came in (0.0, 50.0, 100.0, 200.0)
+    ]
+    assert times == sorted(times)
+    assert times[0] > 30 * 0.03 + 0.1
+    assert times[0] < 0.9 * times[-1]
 
 
 def test_what_redis_knows_of_the_workers_counts_more_than_what_they_told() -> None:

@@ -69,6 +69,18 @@ def test_what_follows_the_last_step_is_an_average() -> None:
     assert speed.pace.aside_s == pytest.approx(0.5, abs=0.02)
 
 
+def test_what_was_done_counts_idle_time_as_well() -> None:
+    now = [0.0]
+    speed = Speed(lambda: now[0])
+    for _ in range(100):
+        now[0] += 1.0
+        speed.stepped(StepReport(rows=8, step_s=0.1))
+    assert speed.pace is not None
+    assert speed.pace.done_per_s == pytest.approx(8.0, rel=0.02)
+    now[0] += 600.0
+    assert speed.pace.done_per_s == pytest.approx(0.0, abs=0.01)
+
+
 def test_a_worker_announces_its_speed_once_it_has_one(
     worker: BatchWorker, ask: Ask, connection: Redis
 ) -> None:
