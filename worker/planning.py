@@ -29,9 +29,9 @@ def memory_plan(model: Model, memory: DeviceMemory, settings: WorkerSettings) ->
         there_is = (
             f"DARKROOM_MEMORY_MB is {settings.memory_mb}"
             if memory.is_asked
-            else f"{model.device} has {memory.limit / 1e9:.2f} GB free for it"
+            else f"there are {memory.limit / 1e6:,.0f} MB for it on {model.device}"
         )
-        taken = f"more than {memory.limit / 1e9:.2f} GB"
+        taken = f"more than {memory.limit / 1e6:,.0f} MB"
         if isinstance(error, ValueError):
             taken = str(error)
         raise BadSetting(

@@ -10,7 +10,14 @@ from worker.engine.engine import Engine
 from worker.engine.fitted_decoder import fit_decoder
 from worker.engine.live_bytes import live_peak
 from worker.engine.memory import calls_of, fit, measure_needs, weight_bytes, without_weights
-from worker.engine.memory_plan import FILLS, MemoryPlan, Need, Needs, plan_memory
+from worker.engine.memory_plan import (
+    FILLS,
+    MemoryPlan,
+    Need,
+    Needs,
+    bytes_of_one,
+    plan_memory,
+)
 from worker.engine.model import Model
 
 NATIVE, LARGE = (8, 8), (16, 16)
@@ -22,7 +29,7 @@ def needs(tiny: Model) -> Needs:
     return measure_needs(tiny, LARGE, remembered=4)
 
 
-def test_what_is_countedwithout_weights_is_what_the_tensors_really_take(model: Model) -> None:
+def test_what_is_counted_without_weights_is_what_the_tensors_really_take(model: Model) -> None:
     calls = calls_of(model)
     bare = without_weights(model, calls)
     native = model.native_shape
@@ -100,7 +107,8 @@ def test_where_memory_is_short_large_pictures_are_tiled_and_their_neighbours_are
 
 
 def test_less_memory_never_brings_more(needs: Needs) -> None:
-    limits = [needs.fixed + (n + 4) * 100_000 for n in range(8)]
+    least = bytes_of_one(needs, NATIVE)
+    limits = [int(least * (1 + n / 4)) + 1 for n in range(8)]
     plans: list[MemoryPlan] = [plan_memory(needs, limit, NATIVE, side=16) for limit in limits]
     for less, more in pairwise(plans):
         assert less.side <= more.side

@@ -2,9 +2,11 @@
 
 import pytest
 
-from contract.errors import BadSetting, DarkroomError
+from contract.errors import BadSetting, UnsupportedSize
 from contract.request import GenerateRequest
 from contract.resolution import resolve
+from contract.workers import ModelCard
+from worker.alone import develop_alone
 from worker.announcement import model_card
 from worker.development import TILED, Development
 from worker.engine.engine import Engine
@@ -13,25 +15,35 @@ from worker.start import start_engine
 from worker.start_phases import StartPhases, process_age_s
 from worker.tables import TableCache
 
-
-def started(settings: WorkerSettings, memory_mb: int, phases: StartPhases | None = None) -> Engine:
-    changes = {"memory_mb": memory_mb, "prompt_cache": 0, "max_side": 512}
-    return start_engine(settings.model_copy(update=changes), phases)
+SIDE = 512
 
 
-def test_a_start_says_how_long_what_took(settings: WorkerSettings) -> None:
-    phases = StartPhases()
-    started(settings, 1000, phases)
-    assert list(phases.seconds) == [
-        "text_encoder",
-        "unet",
-        "vae",
-        "fingerprint",
-        "memory",
-        "warm_up",
-    ]
+@pytest.fixture(scope="module")
+def bounded(settings: WorkerSettings) -> WorkerSettings:
+    return settings.model_copy(update={"memory_mb": 6, "prompt_cache": 0, "max_side": SIDE})
+
+
+@pytest.fixture(scope="module")
+def phases() -> StartPhases:
+    return StartPhases()
+
+
+@pytest.fixture(scope="module")
+def little(bounded: WorkerSettings, phases: StartPhases) -> Engine:
+    """With room for pictures of the native size, and of some that are larger."""
+    return start_engine(bounded, phases)
+
+
+@pytest.fixture(scope="module")
+def small_card(little: Engine, bounded: WorkerSettings) -> ModelCard:
+    return model_card(little, bounded)
+
+
+def test_a_start_says_how_long_what_took(little: Engine, phases: StartPhases) -> None:
+    parts = ["text_encoder", "unet", "vae", "fingerprint", "memory", "warm_up"]
+    assert list(phases.seconds) == parts
     assert phases.total_s == pytest.approx(sum(phases.seconds.values()))
-    assert "unet 0." in str(phases)
+    assert f"vae {phases.seconds['vae']:.1f} s" in str(phases)
 
 
 def test_a_process_knows_its_age() -> None:
@@ -40,25 +52,31 @@ def test_a_process_knows_its_age() -> None:
 
 
 def test_a_model_that_does_not_fit_stops_the_start_with_numbers(settings: WorkerSettings) -> None:
-    with pytest.raises(BadSetting, match=r"64x64 pixels takes 0\.00 GB of memory, and DARKROOM_ME"):
+    said = r"64x64 pixels takes \d+ MB of memory, and DARKROOM_MEMORY_MB is 1\."
+    with pytest.raises(BadSetting, match=said):
         start_engine(settings.model_copy(update={"memory_mb": 1}))
 
 
-def test_what_there_is_no_room_for_is_not_offered(settings: WorkerSettings) -> None:
-    little, ample = started(settings, 6), started(settings, 1000)
-    card = model_card(little, settings.model_copy(update={"max_side": 512}))
-    assert 64 <= card.max_side < 512
-    assert model_card(ample, settings.model_copy(update={"max_side": 512})).max_side == 512
-    with pytest.raises(DarkroomError, match=str(card.max_side)):
-        resolve(GenerateRequest(prompt="x", width=512, height=512), card)
+def test_what_there_is_no_room_for_is_not_offered(
+    engine: Engine, bounded: WorkerSettings, small_card: ModelCard
+) -> None:
+    assert 64 <= small_card.max_side < SIDE
+    with pytest.raises(UnsupportedSize, match=f"to {small_card.max_side} pixels"):
+        resolve(GenerateRequest(prompt="x", width=SIDE, height=SIDE), small_card)
 
 
-def test_a_job_whose_pictures_are_tiled_says_so(settings: WorkerSettings) -> None:
-    engine = started(settings, 6)
-    side = model_card(engine, settings.model_copy(update={"max_side": 512})).max_side // 8 * 8
-    for width, expected in ((64, []), (side, [TILED])):
-        request = GenerateRequest(prompt="x", width=width, height=width, steps=3)
-        job = Development("id", resolve(request, model_card(engine, settings)))
-        tables = TableCache(engine.model.scheduler_config)
-        job.pictures(tables.build(job.request.sampler, job.request.steps), engine)
-        assert job._warnings == expected
+def test_a_job_whose_pictures_are_tiled_says_so_in_its_result(
+    little: Engine, small_card: ModelCard
+) -> None:
+    tables = TableCache(little.model.scheduler_config)
+    for side, expected in ((64, []), (small_card.max_side, [TILED])):
+        request = GenerateRequest(prompt="x", width=side, height=side, steps=2)
+        job = Development("id", resolve(request, small_card))
+        stored: list[bytes] = []
+
+        def keep(content: bytes, stored: list[bytes] = stored) -> str:
+            stored.append(content)
+            return "0" * 64
+
+        assert develop_alone(little, tables, job, keep).warnings == expected
+        assert len(stored) == 1

@@ -68,7 +68,9 @@ def _left_in_groups(root: Path) -> Iterator[int]:
             try:
                 bound = int((folder / most).read_text())  # "max" where there is none
                 taken = int((folder / used).read_text())
-                told = dict(line.split() for line in (folder / "memory.stat").open())
+                told = dict(
+                    line.split() for line in (folder / "memory.stat").read_text().splitlines()
+                )
                 yield max(0, bound - taken + int(told.get(idle, 0)))
             except (OSError, ValueError):
                 continue

@@ -9,7 +9,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
+aten = torch.ops.aten
+ATTENTION = aten.scaled_dot_product_attention.default
+ALIKE = {
+    aten.group_norm.default,
+    aten.layer_norm.default,
+    aten.silu.default,
+    aten.gelu.default,
+}
+"""Whose answer is as their first argument is. On `meta` torch finds that out in Python, slowly."""
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -29,10 +37,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is ATTENTION and args[0].is_meta:
-            query, _, value = args[:3]
-            made = query.new_empty(*query.shape[:-1], value.shape[-1])
-        else:
+        made = _without_a_device(func, args)
+        if made is None:
             made = func(*args, **(kwargs or {}))
         if not func.is_view:
             for leaf in tree_leaves(made):
@@ -50,6 +56,17 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _forget(self, name: int, size: int) -> None:
         self._live -= size
         del self._known[name]
+
+
+def _without_a_device(func: Any, args: tuple[Any, ...]) -> Tensor | None:
+    """What comes of it on `meta`; None where torch says it, or there is a device."""
+    if func is ATTENTION and args[0].is_meta:
+        query, _, value = args[:3]
+        made: Tensor = query.new_empty(*query.shape[:-1], value.shape[-1])
+        return made
+    if func in ALIKE and args[0].is_meta:
+        return torch.empty_like(args[0])
+    return None
 
 
 @torch.inference_mode()

@@ -84,7 +84,7 @@ def plan_memory(needs: Needs, limit: int, native: Shape, side: int, calls: int =
             plan = MemoryPlan(needs, limit, decoding, calls, largest)
             if plan.rows((largest, largest)) >= 2:
                 return plan
-    raise ValueError(f"{bytes_of_one(needs, native, calls) / 1e9:.2f} GB")
+    raise ValueError(f"{bytes_of_one(needs, native, calls) / 1e6:,.0f} MB")
 
 
 def bytes_of_one(needs: Needs, shape: Shape, calls: int = 1) -> float:

@@ -235,15 +235,14 @@ def _load_module(
     module_class: Any, path: Path, part: str, device: torch.device, dtype: torch.dtype
 ) -> Any:
     """Straight from its file to the device, weight by weight: never the whole of it on the CPU."""
-    module, found = _load(
-        module_class,
-        path,
-        part,
-        dtype=dtype,
-        device_map={"": device},
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    try:
+        module, found = _load(module_class, path, part, device_map={"": device}, **options)
+    except BadCheckpoint as error:
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise
+        # A weight that is in no file cannot be moved; loaded otherwise, the library says which.
+        module, found = _load(module_class, path, part, **options)
     missing = sorted(found["missing_keys"])
     if missing:  # left to chance by the libraries, with no more than a line in the log
         raise BadCheckpoint(
