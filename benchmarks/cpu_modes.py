@@ -43,16 +43,10 @@ class Mode:
     compiled: bool = False
 
     def load(self, checkpoint: Path) -> Model:
-        model = load_model(
-            checkpoint, torch.device("cpu"), self.dtype, CallOptions(compiles=self.compiled)
+        options = CallOptions(
+            compiles=self.compiled, channels_last=self.channels_last, fused=self.fused
         )
-        if self.channels_last:
-            for part in (model.unet, model.vae):
-                part.to(memory_format=torch.channels_last)
-        if self.fused:
-            model.unet.fuse_qkv_projections()
-            model.vae.fuse_qkv_projections()
-        return model
+        return load_model(checkpoint, torch.device("cpu"), self.dtype, options)
 
 
 MODES = {
