@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.job import JobFault, JobRecord, JobState
 from contract.progress import JobProgress
-from contract.request import MEDIA_TYPES, JobRequest
+from contract.request import MEDIA_TYPES, Approximation, JobRequest
 from contract.workers import ModelCard, WorkerCard
 
 PICTURE_SCHEMA = {"type": "string", "format": "binary"}
@@ -20,6 +20,8 @@ REQUEST_EXAMPLE: dict[str, Any] = {
     "prompt": "red apple",
     "negative_prompt": "",
     "guidance": 7.5,
+    "guidance_start": 0.0,
+    "guidance_stop": 1.0,
     "steps": 30,
     "sampler": "dpmpp_2m_karras",
     "images": 1,
@@ -53,6 +55,7 @@ QUEUED_EXAMPLE: dict[str, Any] = {
     "progress": None,
     "images": [],
     "warnings": [],
+    "approximations": [],
     "error": None,
     "timings": None,
     "worker": None,
@@ -263,6 +266,13 @@ class JobView(_View):
     progress: Annotated[Progress | None, Field(description="Null unless running.")]
     images: Annotated[list[Image], Field(description="Empty until the job has succeeded.")]
     warnings: list[str]
+    approximations: Annotated[
+        list[Approximation],
+        Field(
+            description="What makes the pictures others than they would be in full, as the request "
+            "wanted it: `guidance_interval` where steps go without guidance."
+        ),
+    ]
     error: JobFault | None
     timings: Annotated[PhaseTimings | None, Field(description="Null until a worker took the job.")]
     worker: Annotated[str | None, Field(description="Who runs or ran it.")]
@@ -295,6 +305,7 @@ class JobView(_View):
             progress=_progress(record),
             images=_images(record),
             warnings=record.request.warnings + (result.warnings if result is not None else []),
+            approximations=record.request.approximations,
             error=record.error,
             timings=PhaseTimings.of(record),
             worker=record.worker,

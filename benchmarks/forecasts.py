@@ -23,9 +23,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from load_demand import Mix, poisson
-from simulated_service import Job, Service
-from step_times import FAMILY, TABLE, StepTimes
+from load_test.demand import Mix, poisson
+from simulated.service import Job, Service
+from simulated.step_times import FAMILY, TABLE, StepTimes
 
 from contract.forecast import Fleet
 

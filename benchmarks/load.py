@@ -9,6 +9,7 @@ docs/load-testing.md says what each figure means. It asks no address but those t
 import argparse
 import asyncio
 import json
+import os
 import platform
 import resource
 import signal
@@ -22,18 +23,22 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from load_choices import PARSERS, BadOption, Card
-from load_demand import Mix
-from load_options import BAD_OPTION, plan_of, read_options
-from load_page import number, page, percent, seconds
-from load_progress import show
-from load_report import figures
-from load_run import Plan, Run
-from load_service import Fault, Service
-from load_watch import Watch, workers_here
+from load_test.choices import PARSERS, BadOption, Card
+from load_test.demand import Mix
+from load_test.options import BAD_OPTION, plan_of, read_options
+from load_test.page import number, page, percent, seconds
+from load_test.progress import show
+from load_test.report import figures
+from load_test.run import Plan, Run
+from load_test.service import Fault, Service
+from load_test.watch import Watch, workers_here
 
 SPARE_FILES = 64
 NO_SERVICE, BELOW_BAR = 1, 3  # exit statuses
+HINTS = {
+    "not connected": "; start one with `make run`",
+    "401 not_authenticated": "; it needs a key, as --key or DARKROOM_KEY",
+}
 Figures = dict[str, Any]
 
 
@@ -110,14 +115,34 @@ async def under_watch(run: Run, watch: Watch, plan: Plan) -> None:
         loop.remove_signal_handler(signal.SIGINT)
         for task in beside:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        results = await asyncio.gather(*beside, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
     await watch.finish()
+
+
+def is_folder(report: Path) -> bool:
+    return report.is_dir() or not report.suffix
+
+
+def make_place(option: str, path: Path | None) -> None:
+    """Before the run and not after it. Raises BadOption where nothing can be written."""
+    if path is None:
+        return
+    folder = path if option == "--report" and is_folder(path) else path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise BadOption(f"{option}: {folder} is no folder, and cannot be made one.") from None
+    if not os.access(folder, os.W_OK):
+        raise BadOption(f"{option}: nothing can be written to {folder}.")
 
 
 def write(found: Figures, report: Path | None, json_file: Path | None) -> list[Path]:
     """The files that were written."""
     files: dict[Path, str] = {}
-    if report is not None and not report.suffix:
+    if report is not None and is_folder(report):
         name = found["about"]["began"].split("+")[0].replace(":", "-")
         report, json_file = report / f"{name}.html", json_file or report / f"{name}.json"
     if report is not None:
@@ -125,7 +150,6 @@ def write(found: Figures, report: Path | None, json_file: Path | None) -> list[P
     if json_file is not None:
         files[json_file] = json.dumps(found, indent=2) + "\n"
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(files)
 
@@ -159,14 +183,15 @@ def main(words: Sequence[str] | None = None) -> int:
     plan = plan_of(chosen)
     try:
         make_room(plan.most_open)
+        make_place("--report", chosen.report)
+        make_place("--json", chosen.json)
         mix = Mix.parse(chosen.mix, {name: getattr(chosen, name) for name in PARSERS})
         found = asyncio.run(test(chosen, mix, plan))
     except BadOption as error:
         print(error, file=sys.stderr)
         return BAD_OPTION
     except Fault as fault:
-        hint = " (start one with `make run`)" if fault.code == "not connected" else ""
-        print(f"--url: {chosen.url} answers: {fault.code}{hint}.", file=sys.stderr)
+        print(f"--url: {chosen.url}: {fault.code}{HINTS.get(fault.code, '')}.", file=sys.stderr)
         return NO_SERVICE
     say(found)
     for path in write(found, chosen.report, chosen.json):

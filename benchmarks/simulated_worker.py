@@ -21,8 +21,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from simulated_engine import PIXELS_PER_CELL, SimulatedEngine, SimulatedTables
-from step_times import FAMILY, TABLE, StepTimes
+from simulated.engine import PIXELS_PER_CELL, SimulatedEngine, SimulatedTables
+from simulated.step_times import FAMILY, TABLE, StepTimes
 
 from contract.connections import START_PATIENCE_S, connect, require_redis
 from contract.infotext import recipe

@@ -70,6 +70,6 @@ def _keys(owner: str, request: JobRequest, model_fingerprint: str) -> Sequence[s
 
 
 def _key(owner: str, request: JobRequest, model_fingerprint: str) -> str:
-    asked = request.model_dump_json(include=set(PICTURE_FIELDS))
+    asked = request.model_dump_json(include=set(PICTURE_FIELDS) - request.untold)
     digest = hashlib.sha256(f"{model_fingerprint}\n{asked}".encode()).hexdigest()
     return f"darkroom:finished:{digest}:{owner}"

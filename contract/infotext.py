@@ -24,6 +24,9 @@ def infotext(request: JobRequest, n: int, model_fingerprint: str) -> str:
         "Sampler": name.sampler,
         "Schedule type": name.schedule,
         "CFG scale": request.guidance,
+        # Words of our own: the web UI's "Skip Early CFG" counts one step more.
+        "Guidance start": request.guidance_start or "",
+        "Guidance stop": request.guidance_stop if request.guidance_stop < 1 else "",
         "Seed": request.seed + n,
         "Size": f"{request.width}x{request.height}",
         "Model hash": model_fingerprint[:HASH_DIGITS],
@@ -43,7 +46,8 @@ def infotext(request: JobRequest, n: int, model_fingerprint: str) -> str:
 def recipe(request: JobRequest, n: int, model_fingerprint: str) -> str:
     """JSON whose `request` is a body of POST /generate that makes picture `n` again, alone."""
     asked = request.asked(request.seed + n)
-    fields = asked.model_dump(mode="json", include=RECIPE_FIELDS, exclude_none=True)
+    told = RECIPE_FIELDS - request.untold
+    fields = asked.model_dump(mode="json", include=told, exclude_none=True)
     content = {"request": fields, "model_fingerprint": model_fingerprint}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 

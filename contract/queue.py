@@ -23,7 +23,7 @@ from contract.idempotency import Ticket
 from contract.mould import Mould, own_words, words_of
 from contract.origin import UNKNOWN, Origin
 from contract.request import JobRequest
-from contract.version import CONTRACT_VERSION, VERSION_ARGUMENT, require_known
+from contract.version import VERSION_ARGUMENT, require_known
 
 TASK = "worker.tasks.generate"
 """By name, so that the HTTP side never imports it."""
@@ -180,8 +180,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """Of the task."""
     arguments: dict[str, Any] = {
-        "request": request.model_dump(mode="json"),
-        VERSION_ARGUMENT: CONTRACT_VERSION,
+        "request": request.model_dump(mode="json", exclude=request.untold),
+        VERSION_ARGUMENT: request.version,
         **origin.arguments,
     }
     if wait_s is not None:

@@ -1,13 +1,19 @@
 """The version of the contract: what a job's record says, and who may act on it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from contract.errors import MalformedJob, NewerContract
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """One more with each change after which an older worker would draw something else, or fail: a new
 field of the request is one. An argument that may be left unread is none."""
+
+SINCE: Mapping[str, int] = MappingProxyType({"guidance_start": 2, "guidance_stop": 2})
+"""The fields of a request that came with a later version than 1. Where they have their defaults the
+request is written without them, as by an older release: so its workers may draw it, and what was
+finished before is equal to it."""
 
 VERSION_ARGUMENT = "version"
 """Of the task. A job without it is of version 1."""

@@ -15,6 +15,8 @@ REQUEST_FIELDS: Mapping[str, type] = {
     "prompt": str,
     "negative_prompt": str,
     "guidance": float,
+    "guidance_start": float,
+    "guidance_stop": float,
     "steps": int,
     "sampler": str,
     "seed": int,

@@ -84,7 +84,7 @@ def _validate(asked: Mapping[str, Any]) -> GenerateRequest:
         return GenerateRequest.model_validate(asked)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "seed"
+        field = ".".join(str(part) for part in first["loc"]) or first["ctx"]["field"]
         raise InvalidRequest(f"{field}: {first['msg']}", field=field) from error
 
 

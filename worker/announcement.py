@@ -34,7 +34,7 @@ def model_card(engine: Engine, settings: WorkerSettings) -> ModelCard:
         width=width,
         height=height,
         min_side=max(multiple, min(width, height) // 4 // multiple * multiple),
-        max_side=settings.max_side or 2 * max(width, height),
+        max_side=_max_side(engine, settings),
         side_multiple=multiple,
         token_limit=model.token_limit,
         prediction_type=model.scheduler_config.get("prediction_type", "epsilon"),
@@ -45,6 +45,15 @@ def model_card(engine: Engine, settings: WorkerSettings) -> ModelCard:
         },
         seen_at=time.time(),
     )
+
+
+def _max_side(engine: Engine, settings: WorkerSettings) -> int:
+    """In pixels; what memory has no room for is not offered."""
+    model = engine.model
+    asked = settings.max_side or 2 * max(model.native_size)
+    if engine.budget.memory is None:
+        return asked
+    return min(asked, engine.budget.memory.side * model.vae_scale_factor)
 
 
 def worker_card(engine: Engine, settings: WorkerSettings, metrics_port: int) -> WorkerCard:

@@ -243,7 +243,7 @@ class BatchWorker(BaseWorker):
                 self._admit()
                 self._metrics.loaded(self.engine)
                 report = self.engine.step()
-                self._retire(report)  # which copies from the device
+                self._retire(report)  # while a GPU is at the next step
         self._metrics.loaded(self.engine)
         self.set_state(WorkerStatus.IDLE)
 
@@ -262,6 +262,7 @@ class BatchWorker(BaseWorker):
     def _retire(self, report: StepReport) -> None:
         """What is finished goes to the publisher's threads."""
         self._metrics.stepped(report)
+        self._intake.denoised(report.denoised)
         for spoiled in report.spoiled:
             held = self._intake.spoiled(spoiled)
             if held is not None:

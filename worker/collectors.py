@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     import torch
 
+    from worker.engine.budget import RowBudget
     from worker.engine.conditioning import PromptEncoder
     from worker.tables import TableCache
 
@@ -50,3 +51,31 @@ class DeviceMemory(Collector):
             memory.add_metric(["reserved"], torch.cuda.memory_reserved(self._device))
             memory.add_metric(["limit"], torch.cuda.mem_get_info(self._device)[1])
         yield memory
+
+
+class PlannedMemory(Collector):
+    """What the worker found at its start, from which follows how many rows there is room for."""
+
+    def __init__(self, budget: RowBudget):
+        self._budget = budget
+
+    def collect(self) -> Iterator[Metric]:
+        plan, (height, width) = self._budget.memory, self._budget.native_shape
+        if plan is None:
+            return
+        needs, cells = plan.needs, height * width
+        for name, text, value in (
+            ("limit", "Memory of the device that the worker may take.", plan.limit),
+            ("model", "What the model takes of it in any case.", needs.fixed),
+            (
+                "row",
+                "What a row of the native size takes in a U-Net call.",
+                needs.unet.bytes(cells),
+            ),
+            (
+                "picture",
+                "What a picture of the native size takes while it is decoded.",
+                needs.decoder.bytes(cells),
+            ),
+        ):
+            yield GaugeMetricFamily(f"darkroom_memory_{name}_bytes", text, value)

@@ -16,13 +16,19 @@ from contract.progress import JobProgress
 from contract.request import JobRequest
 from contract.timeline import Timeline
 from worker.encoding import encode, encode_preview, preview_size
-from worker.engine.picture import Developed, Picture, Preview, rows_of
+from worker.engine.picture import Developed, Picture, Preview
 from worker.engine.usage import Usage
 
 if TYPE_CHECKING:
     from worker.engine.checkpoint import Checkpoint
     from worker.engine.engine import Engine
     from worker.engine.sampler import SamplerTable
+
+
+TILED = (
+    "vae_tiling: the picture was decoded in tiles, blended where they meet, as the device's memory "
+    "has no room for the whole of it"
+)
 
 
 class PictureKey(NamedTuple):
@@ -55,7 +61,9 @@ class Development:
         """Of what its steps are made of; known once the pictures are."""
         self._model_fingerprint = ""
         self._begun = begun or {}
+        self._warnings: list[str] = []
         self._evaluations = 0  # of one picture
+        self._pictures: list[Picture] = []
         self._starts: dict[int, Checkpoint] = {}
         self._told = told
         self._taken_at = time.perf_counter()
@@ -71,6 +79,8 @@ class Development:
         """Of the picture that was stored last; None until then."""
         self.undeveloped = set(self.keys)
         """The pictures that the engine still owes; the engine's thread alone keeps it."""
+        self._denoised: set[Hashable] = set()
+        """Those of them that are only to be decoded."""
         self.ends: dict[int, Checkpoint] = {}
         """Where the developed pictures ended, by their number; kept by the same thread."""
         self._stored: dict[int, tuple[Developed, PictureRecord]] = {}
@@ -83,10 +93,14 @@ class Development:
     def keys(self) -> list[PictureKey]:
         return [PictureKey(self.job_id, n) for n in range(self.request.images)]
 
-    @property
-    def rows(self) -> int:
-        """Rows that the pictures take which the engine still owes."""
-        return rows_of(self.request.guidance) * len(self.undeveloped)
+    def rows(self, ahead: Mapping[Hashable, int]) -> int:
+        """Rows that the pictures take which have steps before them.
+
+        Args:
+            ahead: the most that running pictures bring to one of those.
+        """
+        most = self.request.most_rows
+        return sum(ahead.get(key, most) for key in self.undeveloped - self._denoised)
 
     def steps_done(self, running: Mapping[Hashable, Checkpoint]) -> int:
         """Model evaluations behind the job, over all of its pictures.
@@ -102,12 +116,13 @@ class Development:
         return done
 
     @property
-    def forgone(self) -> float:
+    def forgone(self) -> int:
         """Row-steps of the worker before of which no checkpoint is left; known once the pictures
         are."""
-        told = self._told * self._evaluations * self.request.images
-        kept = sum(start.step for start in self._starts.values())
-        return max(0.0, told - kept) * rows_of(self.request.guidance)
+        told = round(self._told * self._evaluations)  # of each picture, in the mean
+        had = sum(picture.row_steps(told) for picture in self._pictures)
+        kept = sum(each.row_steps(each.start.step) for each in self._pictures if each.start)
+        return max(0, had - kept)
 
     def uncounted(self) -> Usage:
         """What came to `usage` since the last call: a job may end before its last picture has left
@@ -160,11 +175,14 @@ class Development:
         with the same model and table go on from where they were."""
         request = self.request
         self.fingerprint = engine.fingerprint(table)
+        if engine.budget.is_tiled(engine.model.shape(request.width, request.height)):
+            self._warnings.append(TILED)
         self._model_fingerprint = engine.model.fingerprint
         self._evaluations = len(table)
+        guided = table.evaluations(request.guided_steps)
         starts = {n: engine.resumed(begun, self.fingerprint) for n, begun in self._begun.items()}
         self._starts = {n: start for n, start in starts.items() if start is not None}
-        return [
+        self._pictures = [
             Picture(
                 key=key,
                 prompt=request.prompt,
@@ -177,9 +195,16 @@ class Development:
                 start=self._starts.get(key.n),
                 is_urgent=request.is_urgent,
                 previews=request.previews,
+                guided_from=guided.start,
+                guided_until=guided.stop,
             )
             for key in self.keys
         ]
+        return self._pictures
+
+    def note_denoised(self, key: PictureKey) -> None:
+        """The picture is only to be decoded, and has made room for another."""
+        self._denoised.add(key)
 
     def note_developed(self, developed: Developed) -> None:
         """The engine owes this picture no more."""
@@ -218,10 +243,11 @@ class Development:
         return JobProgress.of(share, self.request.steps, left_s)
 
     def show(self, key: PictureKey, preview: Preview) -> JobPreview:
-        """A preview as others see it. Copies it from the device, and encodes it."""
+        """A preview as others see it. Waits until it has come from the device, and encodes it."""
         step = JobProgress.of(preview.share, self.request.steps).step
         size = preview_size(self.request.final_size)
-        content = encode_preview(preview.pixels.cpu().numpy(), size)
+        preview.copied.wait()
+        content = encode_preview(preview.pixels.numpy(), size)
         return JobPreview(key.n, preview.index, step, *size, content)
 
     def store(
@@ -254,7 +280,8 @@ class Development:
     def _result(self, timeline: Timeline) -> JobResult:
         ordered = [self._stored[n] for n in sorted(self._stored)]
         developed = [picture for picture, _ in ordered]
-        warnings = dict.fromkeys(text for picture in developed for text in picture.warnings)
+        warnings = dict.fromkeys(self._warnings)
+        warnings |= dict.fromkeys(text for picture in developed for text in picture.warnings)
         return JobResult(
             images=[record for _, record in ordered],
             warnings=list(warnings),

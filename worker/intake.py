@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -28,7 +28,7 @@ from contract.transactions import Claim
 from contract.version import require_known
 from contract.workers import ModelCard, Pace
 from worker.development import Development, PictureKey
-from worker.engine.picture import Developed, Spoiled, rows_of
+from worker.engine.picture import Developed, Spoiled
 from worker.publish import Publisher
 from worker.room import Room
 
@@ -164,6 +164,14 @@ class Intake:
         """The job of a picture; None where it is gone already."""
         return self.jobs.get(key.job_id) if isinstance(key, PictureKey) else None
 
+    def denoised(self, keys: Iterable[Hashable]) -> None:
+        """These pictures are only to be decoded, and take no room."""
+        for key in keys:
+            held = self.holder(key)
+            if held is not None:
+                assert isinstance(key, PictureKey)
+                held[1].note_denoised(key)
+
     def developed(self, picture: Developed) -> Held | None:
         """The job of a picture that is done, which leaves with its last one."""
         key = picture.key
@@ -201,13 +209,14 @@ class Intake:
 
     def _room(self) -> Room:
         room = Room(self._engine.budget)
+        ahead = self._engine.rows_ahead()
         for _, development in self.jobs.values():
-            self._fill(room, development)
+            self._fill(room, development, ahead)
         return room
 
-    def _fill(self, room: Room, development: Development) -> None:
+    def _fill(self, room: Room, development: Development, ahead: Mapping[Hashable, int]) -> None:
         request = development.request
-        room.fill(self._shape(request), development.rows, request.is_urgent)
+        room.fill(self._shape(request), development.rows(ahead), request.is_urgent)
 
     def _shape(self, request: JobRequest) -> Shape:
         return self._engine.model.shape(request.width, request.height)
@@ -219,7 +228,7 @@ class Intake:
             """A suspect waits in the queue for a worker that has nothing else to do."""
             if is_suspect:
                 return False
-            return room.fits(self._shape(request), rows_of(request.guidance), request.is_urgent)
+            return room.fits(self._shape(request), request.most_rows, request.is_urgent)
 
         arrivals: list[Arrival] = []
         try:
@@ -227,7 +236,7 @@ class Intake:
                 claim, development = self._arrival(claim)
                 arrivals.append((claim, development))
                 if isinstance(development, Development):
-                    self._fill(room, development)
+                    self._fill(room, development, {})
             self._failures = 0
         except Exception as error:  # what was claimed before it must not be lost
             self._pause(error)

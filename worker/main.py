@@ -14,6 +14,7 @@ from worker.job_ends import JobEnds
 from worker.metrics import WorkerMetrics, require_address
 from worker.settings import WorkerSettings
 from worker.start import start_engine
+from worker.start_phases import StartPhases, process_age_s
 from worker.tables import TableCache
 
 SWITCH_INTERVAL_S = 0.001
@@ -29,18 +30,23 @@ def run_worker(settings: WorkerSettings) -> None:
     Raises:
         StartupError: a setting or the checkpoint is wrong.
     """
+    phases = StartPhases()
+    phases.add("import", process_age_s() or 0.0)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    spans = open_spans(settings, "darkroom-worker")
-    connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
-    require_redis(connection, START_PATIENCE_S)
-    # What is wrong is said before the model is loaded.
-    open_store(settings, connection).close()
-    require_address(settings.metrics_host, settings.metrics_port)
-    engine = start_engine(settings)
-    tables = TableCache(engine.model.scheduler_config)
-    _prepare_default(tables)
-    metrics = WorkerMetrics(engine, tables, settings.revision)
-    model = model_card(engine, settings)
+    with phases.phase("services"):
+        spans = open_spans(settings, "darkroom-worker")
+        connection = connect(settings.redis_url, timeout_s=BatchWorker.connection_timeout)
+        require_redis(connection, START_PATIENCE_S)
+        # What is wrong is said before the model is loaded.
+        open_store(settings, connection).close()
+        require_address(settings.metrics_host, settings.metrics_port)
+    engine = start_engine(settings, phases)
+    with phases.phase("samplers"):
+        tables = TableCache(engine.model.scheduler_config)
+        _prepare_default(tables)
+        model = model_card(engine, settings)
+    metrics = WorkerMetrics(engine, tables, settings.revision, phases)
+    logger.info("started in %.1f s: %s", phases.total_s, phases)
     # Probes take whoever answers here for a worker that is there: what takes time comes before.
     server, port = metrics.serve(settings.metrics_host, settings.metrics_port)
     try:

@@ -24,10 +24,11 @@ from prometheus_client import (
 from contract.build import build_labels
 from contract.errors import BadSetting, GenerationError, StoreUnavailable
 from contract.timeline import PHASES, Timeline
-from worker.collectors import Caches, DeviceMemory
+from worker.collectors import Caches, DeviceMemory, PlannedMemory
 from worker.development import Development
 from worker.engine.picture import StepReport
 from worker.speed import Holding, Speed
+from worker.start_phases import StartPhases
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
@@ -46,7 +47,13 @@ OUTCOMES = ("succeeded", "failed", "cancelled", "lost")
 
 
 class WorkerMetrics:
-    def __init__(self, engine: Engine, tables: TableCache, revision: str = ""):
+    def __init__(
+        self,
+        engine: Engine,
+        tables: TableCache,
+        revision: str = "",
+        phases: StartPhases | None = None,
+    ):
         disable_created_metrics()  # or each series has one beside it that says when it began
         self.registry = CollectorRegistry()
         self.speed = Speed()
@@ -54,8 +61,10 @@ class WorkerMetrics:
         self._count_steps()
         self._count_device()
         self._tell_of_the_process(engine, revision)
+        self._tell_of_the_start(phases or StartPhases())
         self.registry.register(Caches({"prompt": engine.prompts, "table": tables}))
         self.registry.register(DeviceMemory(engine.model.device))
+        self.registry.register(PlannedMemory(engine.budget))
 
     def _count_jobs(self) -> None:
         registry = self.registry
@@ -155,6 +164,16 @@ class WorkerMetrics:
         here = {"torch": version("torch"), "device": str(model.device), "model": model.name}
         build.info(build_labels("worker", revision) | here)
         ProcessCollector(registry=self.registry)
+
+    def _tell_of_the_start(self, phases: StartPhases) -> None:
+        start = Gauge(
+            "darkroom_start_seconds",
+            "How long the start of this worker took, by what it did.",
+            ["phase"],
+            registry=self.registry,
+        )
+        for phase, seconds in phases.seconds.items():
+            start.labels(phase).set(seconds)
 
     def idled(self) -> None:
         """The loop has nothing to do, and is there."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from worker.engine.memory_plan import MOST_SHAPES
+
 if TYPE_CHECKING:
     from worker.engine.budget import RowBudget
     from worker.engine.model import Shape
-
-MOST_SHAPES = 4
-"""Sizes that take turns; with more of them each would hardly get on."""
 
 
 class Room:

@@ -6,10 +6,10 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from contract.settings import CommonSettings
+from contract.settings import CommonSettings, lower
 
 
 def _usable_cores() -> int:
@@ -59,6 +59,39 @@ class WorkerSettings(CommonSettings):
             "makes pictures of the native size faster; their last bits may change."
         ),
     ] = False
+    compile_buckets: Annotated[
+        bool,
+        Field(
+            description="Whether what is compiled is compiled for 1, 2, 4, 8, ... rows each, and "
+            "calls of the native size are split or filled up to these, instead of once for any "
+            "number; the first start takes several times as long."
+        ),
+    ] = False
+    compile_cache: Annotated[
+        Path | None,
+        Field(
+            description="Folder in which what was compiled is kept for the next start; nobody else "
+            "may write there. Default: `darkroom/compiled` in the user's cache folder."
+        ),
+    ] = None
+    channels_last: Annotated[
+        Literal["auto", "true", "false"],
+        BeforeValidator(lower),
+        Field(
+            description="Whether the weights of convolutions lie in memory pixel by pixel; `auto`: "
+            "on a CPU those of the decoder, on a GPU what is compiled. Last bits of pictures may "
+            "change."
+        ),
+    ] = "auto"
+    fixed_rows: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Rows of every U-Net call, filled up where there are fewer, so that a "
+            "picture is the same to the last bit in any company; slower. Default: as many as there "
+            "are, and the last bits may change.",
+        ),
+    ] = None
     cuda_graphs: Annotated[
         bool,
         Field(description="Whether a GPU replays U-Net calls as CUDA graphs; changes no picture."),
@@ -73,7 +106,19 @@ class WorkerSettings(CommonSettings):
     ] = None
     max_side: Annotated[
         int | None,
-        Field(ge=8, description="Longest side of a picture, in pixels. Default: twice the native."),
+        Field(
+            ge=8,
+            description="Longest side of a picture, in pixels; less where memory has no room for "
+            "it. Default: twice the native.",
+        ),
+    ] = None
+    memory_mb: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Megabytes of the device's memory that the worker may take, its model "
+            "included. Default: what is free at the start, less 8%.",
+        ),
     ] = None
     prompt_cache: Annotated[
         int, Field(ge=0, description="Prompts whose embeddings are remembered.")

@@ -112,11 +112,10 @@ class Speed:
         if report.rows == 0:
             return
         rows = report.rows * report.cost
-        seconds = report.text_s + report.step_s + report.decode_s
         self._rows = KEPT * self._rows + rows
-        self._seconds = KEPT * self._seconds + seconds
+        self._seconds = KEPT * self._seconds + report.busy_s
         self.row_steps_per_s = round(self._rows / self._seconds, 2)
-        self._steps.add(rows, seconds)
+        self._steps.add(rows, report.busy_s)
         self._rate.add(rows)
 
     def ended(self, timeline: Timeline) -> None:

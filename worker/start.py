@@ -1,75 +1,101 @@
 """From settings to an engine that is ready."""
 
 import logging
-import time
+from dataclasses import replace
 
 import diffusers
 import torch
 import transformers
 
 from contract.errors import BadSetting
+from worker.compilation import compile_model, keep_compiled
 from worker.engine.budget import RowBudget
-from worker.engine.decode import decode
+from worker.engine.call_options import CallOptions
+from worker.engine.device_memory import DeviceMemory
 from worker.engine.engine import Engine
+from worker.engine.fitted_decoder import fit_decoder
+from worker.engine.memory_plan import MemoryPlan
 from worker.engine.model import Model, load_model
-from worker.engine.unet_timing import measure_budget, unet_seconds
+from worker.engine.unet_timing import measure_budget
+from worker.planning import memory_plan
 from worker.settings import WorkerSettings
+from worker.start_phases import StartPhases
 
 logger = logging.getLogger(__name__)
 
 
-def start_engine(settings: WorkerSettings) -> Engine:
+def start_engine(settings: WorkerSettings, phases: StartPhases | None = None) -> Engine:
     """Loads the checkpoint and finds the row budget.
 
+    Args:
+        phases: told how long what takes.
+
     Raises:
-        BadSetting: the device or dtype asked for is not there.
+        BadSetting: the device or dtype asked for is not there, or memory has no room for a picture.
         BadCheckpoint: the checkpoint is missing or broken.
     """
+    phases = phases or StartPhases()
     _quieten_libraries()
     torch.set_num_threads(settings.threads)
     device = _device(settings)
     dtype = _dtype(settings, device)
-    model = load_model(
-        settings.checkpoint,
-        device,
-        dtype,
-        records=settings.cuda_graphs,
-        compiles=settings.compile,
-    )
+    options = _call_options(settings, device)
     if settings.compile:
-        _compile(model)
-    if settings.max_rows is not None:
-        budget = RowBudget(settings.max_rows, model.native_shape)
-    else:
-        budget, seconds = measure_budget(model)
-        measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
-        logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
-    engine = Engine(model, budget, settings.prompt_cache)
-    assert engine.previewer  # fits it
+        keep_compiled(settings.compile_cache)
+    memory = DeviceMemory(device, settings.memory_mb)
+    model = load_model(settings.checkpoint, device, dtype, options, phases.phase)
+    with phases.phase("memory"):
+        plan = memory_plan(model, memory, settings)
+        _require_room(plan, model, options)
+    with phases.phase("warm_up"):
+        budget = _budget(model, plan, settings)
+    if settings.compile:
+        with phases.phase("compile"):
+            rows, in_buckets = budget.native_rows, settings.compile_buckets
+            model = compile_model(model, options, rows, in_buckets=in_buckets)
+    model = replace(model, vae_call=fit_decoder(model, plan))
+    with phases.phase("warm_up"):
+        engine = Engine(model, budget, settings.prompt_cache)
+        assert engine.previewer  # fits it
     return engine
 
 
-def _compile(model: Model) -> None:
-    """Now, and not when the first picture waits for it.
-
-    Raises:
-        BadSetting: torch finds no compiler here, or none that can do it.
-    """
-    from torch._dynamo.exc import BackendCompilerFailed  # slow to load, and here it is anyway
-
-    logger.info("compiling the model, which takes minutes unless torch has it in its cache")
-    began = time.perf_counter()
-    latents = torch.zeros(2, model.latent_channels, *model.native_shape, device=model.device)
-    try:
-        unet_seconds(model, 2, model.native_shape, repeats=0)
-        decode(model, latents)
-    except BackendCompilerFailed as error:
-        reason = str(error).splitlines()[0]
+def _call_options(settings: WorkerSettings, device: torch.device) -> CallOptions:
+    fixed, most = settings.fixed_rows, settings.max_rows
+    if fixed is not None and most is not None and fixed > most:
         raise BadSetting(
-            f"DARKROOM_COMPILE is true, but torch cannot compile here ({reason}); install a C++ "
-            "compiler, or set it to false."
-        ) from error
-    logger.info("compiled in %.0f s", time.perf_counter() - began)
+            f"DARKROOM_FIXED_ROWS is {fixed}, more than the {most} of DARKROOM_MAX_ROWS; rows that "
+            "are never used would be computed in every call."
+        )
+    if fixed is not None and settings.compile and device.type == "cpu":
+        raise BadSetting(
+            "DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set, but what is compiled for a CPU "
+            "promises no equal bits; leave one of them out."
+        )
+    return CallOptions(
+        records=settings.cuda_graphs,
+        channels_last={"true": True, "false": False}.get(settings.channels_last),
+        fixed_rows=fixed,
+    )
+
+
+def _require_room(plan: MemoryPlan, model: Model, options: CallOptions) -> None:
+    """For calls of fixed row counts, which have so many rows whoever is there."""
+    most = plan.rows(model.native_shape)
+    if options.fixed_rows is not None and options.fixed_rows > most:
+        raise BadSetting(
+            f"DARKROOM_FIXED_ROWS is {options.fixed_rows}, and memory has room for {most} rows."
+        )
+
+
+def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudget:
+    if settings.max_rows is not None:
+        rows = min(settings.max_rows, plan.rows(model.native_shape))
+        return RowBudget(rows, model.native_shape, plan)
+    budget, seconds = measure_budget(model, plan)
+    measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
+    logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)
+    return budget
 
 
 def _quieten_libraries() -> None:

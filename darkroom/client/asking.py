@@ -16,6 +16,8 @@ class Wishes(TypedDict, total=False):
 
     negative_prompt: str | None
     guidance: float | None
+    guidance_start: float | None
+    guidance_stop: float | None
     steps: int | None
     sampler: str | None
     seed: int | None

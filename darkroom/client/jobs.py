@@ -16,6 +16,8 @@ class JobRequest(Answer):
     prompt: str
     negative_prompt: str
     guidance: float
+    guidance_start: float = 0.0
+    guidance_stop: float = 1.0
     steps: int
     sampler: str
     seed: int
@@ -81,6 +83,7 @@ class Job(Answer):
     progress: Progress | None
     images: tuple[Image, ...]
     warnings: tuple[str, ...]
+    approximations: tuple[str, ...] = ()  # what makes the pictures others than in full
     error: Fault | None
     timings: Timings | None
     worker: str | None

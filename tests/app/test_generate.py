@@ -12,6 +12,7 @@ from contract.claims import take
 from contract.identity import created_at
 from contract.request import MOST_SEED
 from contract.samplers import SAMPLERS
+from contract.version import SINCE
 from contract.workers import Pace, announce, withdraw
 from tests.app.conftest import WORKER, serving
 from tests.contract.samples import model_card, worker_card
@@ -42,6 +43,8 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
         "prompt": "a red circle",
         "negative_prompt": "",
         "guidance": 7.5,
+        "guidance_start": 0.0,
+        "guidance_stop": 1.0,
         "steps": 30,
         "sampler": "dpmpp_2m_karras",
         "images": 1,
@@ -60,7 +63,21 @@ async def test_a_prompt_is_accepted_with_everything_filled_in(
     held = take(jobs, "gpu-1")
     assert held is not None
     assert held.job_id == job["id"]
-    assert held.job.kwargs["request"] == job["request"] | {"seed": seed}
+    told = {name: value for name, value in job["request"].items() if name not in SINCE}
+    assert held.job.kwargs["request"] == told | {"seed": seed}
+
+
+async def test_a_guidance_interval_is_named_in_the_answer(
+    client: httpx.AsyncClient, model: str
+) -> None:
+    response = await client.post("/generate", json={"prompt": "a", "guidance_stop": 0.6})
+    job = response.json()
+    assert job["approximations"] == ["guidance_interval"]
+    assert (job["request"]["guidance_start"], job["request"]["guidance_stop"]) == (0.0, 0.6)
+    plain = await client.post("/generate", json={"prompt": "a"})
+    assert plain.json()["approximations"] == []
+    again = (await client.post(f"/jobs/{job['id']}/retry")).json()
+    assert again["request"] == job["request"]
 
 
 async def test_the_answer_is_what_a_poll_says(client: httpx.AsyncClient, model: str) -> None:
@@ -99,6 +116,8 @@ async def test_drawn_seed_leaves_room_for_the_last_picture(
         ("guidance", '{"prompt": "a", "guidance": Infinity}'),
         ("guidance", '{"prompt": "a", "guidance": -Infinity}'),
         ("guidance", '{"prompt": "a", "guidance": 1e999}'),
+        ("guidance_start", '{"prompt": "a", "guidance_start": 1}'),
+        ("guidance_stop", '{"prompt": "a", "guidance_start": 0.5, "guidance_stop": 0.2}'),
         ("steps", '{"prompt": "a", "steps": "20"}'),
         ("steps", '{"prompt": "a", "steps": true}'),
         ("steps", '{"prompt": "a", "steps": 1.5}'),

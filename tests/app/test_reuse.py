@@ -96,6 +96,7 @@ async def test_to_rq_it_is_a_finished_job_and_its_history_is_whole(
         {"seed": None},
         {"prompt": "b"},
         {"steps": 29},
+        {"guidance_stop": 0.6},
         {"format": "webp"},
         {"metadata": False},
         {"images": 2},

@@ -2,9 +2,9 @@
 
 import pytest
 from forecasts import STARTER, demand, errors
-from load_demand import Mix
-from simulated_service import Service
-from step_times import FAMILY, TABLE, StepTimes
+from load_test.demand import Mix
+from simulated.service import Service
+from simulated.step_times import FAMILY, TABLE, StepTimes
 
 H100 = StepTimes.read(TABLE, FAMILY)
 

@@ -6,8 +6,8 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
-from load_choices import BadOption, Card, Size
-from load_demand import Mix, poisson
+from load_test.choices import BadOption, Card, Size
+from load_test.demand import Mix, poisson
 from scipy import stats
 
 from tests.benchmarks.played_service import MODEL

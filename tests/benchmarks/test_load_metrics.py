@@ -1,7 +1,7 @@
 """Metrics as the load test reads them."""
 
 import pytest
-from load_metrics import Reading, together
+from load_test.metrics import Reading, together
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from load_choices import Card
-from load_demand import Mix
-from load_run import GAVE_UP, Plan, Run
-from load_service import Service
+from load_test.choices import Card
+from load_test.demand import Mix
+from load_test.run import GAVE_UP, Plan, Run
+from load_test.service import Service
 
 from tests.benchmarks.played_service import MODEL, PlayedService, played_service
 from tests.service import ROOT
@@ -165,6 +165,8 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         (["--model", "other"], "--model"),
         (["--sizes", "4096x4096"], "--sizes"),
         (["--url", "http://127.0.0.1:9"], "--url"),
+        (["--report", "/dev/null/report.html"], "--report"),
+        (["--json", "/dev/null/figures.json"], "--json"),
     ],
 )
 def test_a_bad_option_is_one_sentence_that_names_it(

@@ -26,6 +26,7 @@ def test_a_job_stands_behind_the_work_before_it(jobs: Queue, ask: Ask) -> None:
 def test_work_is_counted_in_rows_and_steps(jobs: Queue, ask: Ask) -> None:
     ask(steps=30, guidance=7.5, images=2)
     assert queue.standing(jobs, ask(steps=4, guidance=1.0)) == Standing(2, 124.0)
+    assert queue.standing(jobs, ask(steps=10, guidance_stop=0.6)) == Standing(3, 140.0)
 
 
 def test_a_larger_picture_is_as_much_more_work_as_it_has_pixels(jobs: Queue) -> None:

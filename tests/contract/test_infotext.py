@@ -3,6 +3,7 @@ import json
 from contract.infotext import infotext, recipe
 from contract.request import PICTURE_FIELDS, GenerateRequest, JobRequest
 from contract.resolution import resolve
+from contract.version import SINCE
 from tests.contract.samples import FINGERPRINT, job_request, model_card
 
 
@@ -26,6 +27,28 @@ def test_what_is_zero_is_told_and_what_is_empty_is_not() -> None:
     assert "Negative prompt" not in text
     assert "Model hash" not in text
     assert "CFG scale: 0.0, Seed: 0," in text
+
+
+def test_a_guidance_interval_is_told() -> None:
+    request = job_request(guidance_start=0.2, guidance_stop=0.6)
+    assert ", CFG scale: 7.5, Guidance start: 0.2, Guidance stop: 0.6, Seed:" in infotext(
+        request, 0, ""
+    )
+    assert "Guidance" not in infotext(job_request(), 0, "")
+
+
+def test_the_recipe_has_the_guidance_interval() -> None:
+    request = job_request(guidance_stop=0.6)
+    told = json.loads(recipe(request, 0, FINGERPRINT))["request"]
+    assert told["guidance_stop"] == 0.6
+    again = resolve(GenerateRequest.model_validate(told), model_card())
+    assert again == request.model_copy(update={"metadata": True})
+
+
+def test_a_picture_without_one_says_what_it_always_said() -> None:
+    """Else it would be other bytes after an upgrade."""
+    told = json.loads(recipe(job_request(), 0, FINGERPRINT))["request"]
+    assert not SINCE.keys() & told.keys()
 
 
 def test_a_value_with_a_separator_is_quoted() -> None:

@@ -14,7 +14,7 @@ from contract.identity import new_job_id
 from contract.job import JobState, read_job, read_jobs
 from contract.newer_jobs import MOST_READ, NewerJobs
 from contract.queue import TASK, model_queue
-from contract.version import CONTRACT_VERSION, require_known
+from contract.version import CONTRACT_VERSION, SINCE, require_known
 from tests.contract.conftest import Ask
 from tests.contract.records import WORKER, state
 from tests.contract.samples import job_request
@@ -30,11 +30,21 @@ def taken(jobs: Queue, known: int = CONTRACT_VERSION) -> str | None:
     return held.job_id if held is not None else None
 
 
-def test_what_is_accepted_says_its_version(connection: Redis, jobs: Queue, ask: Ask) -> None:
-    ask()
-    held = take(jobs, WORKER)
-    assert held is not None
-    assert held.job.kwargs["version"] == CONTRACT_VERSION
+def test_what_is_accepted_says_the_least_version_that_can_draw_it(jobs: Queue, ask: Ask) -> None:
+    for fields, version in (({}, 1), ({"guidance_stop": 0.6}, 2)):
+        ask(**fields)
+        held = take(jobs, WORKER)
+        assert held is not None
+        assert held.job.kwargs["version"] == version <= CONTRACT_VERSION
+        told = held.job.kwargs["request"]
+        assert {name: told[name] for name in SINCE if name in told} == fields
+
+
+def test_a_worker_of_old_leaves_a_guidance_interval_to_a_newer_one(jobs: Queue, ask: Ask) -> None:
+    cut, plain = ask(guidance_stop=0.6), ask()
+    assert taken(jobs, known=1) == plain
+    assert taken(jobs, known=1) is None
+    assert taken(jobs) == cut
 
 
 def test_older_jobs_are_taken_from_behind_newer_ones(jobs: Queue, ask: Ask) -> None:

@@ -59,6 +59,7 @@ def test_several_pictures_get_numbered_names(service: httpx.Client, tmp_path: Pa
     [
         (["--steps", "999"], "steps: Input should be less than or equal to 150"),
         (["--sampler", "magic"], "sampler: Unknown sampler; valid samplers are lms"),
+        (["--guidance-stop", "0"], "guidance_stop: guidance_start must be less than"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(

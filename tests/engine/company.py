@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from torch import Tensor
 
 from contract.errors import GenerationError
 from tests.reference import Reference, Wish
-from worker.engine import engine as engine_module
-from worker.engine.decode import decode
 from worker.engine.engine import Engine
-from worker.engine.model import Model
 
 LATENT_LIMIT = 1e-4
 """max |difference| / max |reference| that two float32 runs of one picture may differ by."""
@@ -49,29 +45,20 @@ def develop_together(engine: Engine, arrivals: Sequence[Arrival]) -> Outcome:
     """Runs the engine until nothing is left to do or to arrive."""
     outcome = Outcome()
     last_event = max(max(arrival.at, arrival.gone_at or 0) for arrival in arrivals)
-    decoded: dict[int, Tensor] = {}  # latents by the identity of the picture made of them
-
-    def remember(model: Model, latents: Tensor) -> list[NDArray[np.uint8] | None]:
-        pictures = decode(model, latents)
-        decoded.update(zip(map(id, pictures), latents.cpu(), strict=True))
-        return pictures
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "decode", remember)
-        step = 0
-        while not engine.is_idle or step <= last_event:
-            for i, arrival in enumerate(arrivals):
-                if arrival.at == step:
-                    engine.add(arrival.wish.picture(engine.model, i))
-            engine.remove([i for i, arrival in enumerate(arrivals) if arrival.gone_at == step])
-            report = engine.step()
-            outcome.rows.append(report.rows)
-            for made in report.developed:
-                outcome.finished[int(str(made.key))] = Finished(
-                    decoded[id(made.pixels)], made.pixels, made.warnings, step
-                )
-            outcome.spoiled |= {int(str(lost.key)): lost.error for lost in report.spoiled}
-            step += 1
+    step = 0
+    while not engine.is_idle or step <= last_event:
+        for i, arrival in enumerate(arrivals):
+            if arrival.at == step:
+                engine.add(arrival.wish.picture(engine.model, i))
+        engine.remove([i for i, arrival in enumerate(arrivals) if arrival.gone_at == step])
+        report = engine.step()
+        outcome.rows.append(report.rows)
+        for made in report.developed:
+            outcome.finished[int(str(made.key))] = Finished(
+                made.end.latents[0], made.pixels, made.warnings, step
+            )
+        outcome.spoiled |= {int(str(lost.key)): lost.error for lost in report.spoiled}
+        step += 1
     return outcome
 
 

@@ -11,7 +11,8 @@ from tests.engine.conftest import References
 from tests.reference import Wish
 from worker.engine.budget import RowBudget
 from worker.engine.conditioning import Conditioning
-from worker.engine.engine import MOST_DECODED, Engine
+from worker.engine.developer import MOST_DECODED
+from worker.engine.engine import Engine
 from worker.engine.model import Model
 
 MARKED = "the marked prompt"

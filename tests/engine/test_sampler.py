@@ -128,6 +128,25 @@ def test_second_order_samplers_evaluate_the_model_more_often_than_they_step(samp
     assert len(table) == 11
 
 
+@pytest.mark.parametrize(
+    ("sampler", "evaluations"),
+    [
+        ("euler", [range(1), range(1, 2), range(4, 5)]),
+        ("heun", [range(2), range(2, 4), range(8, 9)]),
+        ("kdpm2", [range(2), range(2, 4), range(8, 9)]),
+        ("pndm", [range(2), range(2, 3), range(5, 6)]),
+    ],
+)
+def test_the_model_evaluations_of_a_step_are_its_own(
+    sampler: str, evaluations: list[range]
+) -> None:
+    table = build_table(sampler, 5, scheduler_config("epsilon"))
+    steps = (range(1), range(1, 2), range(4, 5))
+    assert [table.evaluations(each) for each in steps] == evaluations
+    assert table.evaluations(range(5)) == range(len(table))
+    assert len(table.evaluations(range(2, 2))) == 0
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_how_often_a_sampler_evaluates_the_model_is_known_without_it(

@@ -46,6 +46,16 @@ def test_the_shares_of_all_pictures_are_all_the_time_of_the_steps(engine: Engine
     assert_same(had, spent)
 
 
+def test_a_step_without_guidance_is_half_a_share(engine: Engine) -> None:
+    cut, whole = Wish(steps=5, guidance_stop=0.6), Wish(steps=5, seed=1)
+    for key, wish in enumerate((cut, whole)):
+        engine.add(wish.picture(engine.model, key))
+    last = [engine.step() for _ in range(5)][-1]
+    had = {picture.key: picture.usage for picture in last.developed}
+    assert (had[0].row_steps, had[1].row_steps) == (3 + 5, 5 + 5)
+    assert had[0].denoise_s < had[1].denoise_s
+
+
 def test_a_picture_that_fails_had_its_share(engine: Engine) -> None:
     good = engine.prompts.encode("poison")
     poisoned = Conditioning(torch.full_like(good.embedding, float("nan")), "")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, load_model
 
 STARTER = Path(__file__).parents[2] / "models" / "starter"
@@ -28,4 +29,4 @@ def half() -> Model:
 @pytest.fixture(scope="session")
 def plain() -> Model:
     """The same, but every kernel is launched by itself."""
-    return load_model(STARTER, torch.device("cuda"), torch.float16, records=False)
+    return load_model(STARTER, torch.device("cuda"), torch.float16, CallOptions(records=False))

@@ -1,6 +1,8 @@
 """The engine on a GPU: no waiting inside a step, real lack of memory, resumed pictures."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +11,16 @@ import torch
 from contract.errors import OutOfMemory
 from contract.samplers import SAMPLERS
 from tests.engine.company import Arrival, develop_together, psnr
-from tests.engine.test_batch import batch_of
 from tests.engine.test_checkpoint import finish, interrupted
 from tests.reference import Wish
 from worker.engine.budget import RowBudget
 from worker.engine.engine import Engine
 from worker.engine.model import Model
+from worker.engine.picture import Developed
+from worker.engine.stream import HostStream
 
 SIDE = 128
+CLOCKS_S = 0.005  # by which two clocks may have drifted apart
 COMPANY_DB = 40.0  # float16 rounds otherwise in another number of rows
 
 
@@ -35,12 +39,56 @@ def no_waiting() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_step_never_waits_for_the_gpu(half: Model, request: pytest.FixtureRequest) -> None:
-    batch = batch_of(half, a=wish("dpmpp_2m_karras"), b=wish("euler_a"), c=wish("lms"))
-    for _ in range(3):
-        batch.step()
+def developed(engine: Engine, prompt: str) -> dict[Hashable, Developed]:
+    """Pictures that join and leave at several times, are shown on their way and kept."""
+    made: dict[Hashable, Developed] = {}
+    wishes = [wish(sampler, steps=6 + n, seed=n) for n, sampler in enumerate(SAMPLERS)]
+    waiting = [
+        replace(each.picture(engine.model, n), previews=2, prompt=f"{prompt} {n}")
+        for n, each in enumerate(wishes)
+    ]
+    while waiting or not engine.is_idle:
+        for picture in waiting[:2]:
+            engine.add(picture)
+        del waiting[:2]
+        for picture in engine.step().developed:
+            made[picture.key] = picture
+        assert engine.checkpoints().keys() >= engine.progress().keys() - made.keys()
+    return made
+
+
+def test_a_turn_never_waits_for_the_gpu(half: Model, request: pytest.FixtureRequest) -> None:
+    """Pictures join, leave and are shown, kept and decoded; all but what only the first call of its
+    shape does, which is to choose kernels and record them."""
+    engine = engine_of(half)
+    assert engine.previewer
+    for prompt in ("apple", "rocket", "castle"):
+        expected = developed(engine, prompt)
+    engine.prompts._known.clear()
     request.getfixturevalue("no_waiting")
-    assert batch.step() == {}
+    made = developed(engine, "castle")
+    torch.cuda.set_sync_debug_mode("default")
+    assert made.keys() == expected.keys()
+
+
+def test_ahead_and_beside_the_steps_pictures_are_the_very_same(half: Model) -> None:
+    budget = RowBudget(native_rows=12, native_shape=half.native_shape)
+    ahead = developed(Engine(half, budget), "apple")
+    in_order = developed(Engine(half, budget, stream=HostStream()), "apple")
+    assert ahead.keys() == in_order.keys()
+    for key, made in in_order.items():
+        assert np.array_equal(made.pixels, ahead[key].pixels)
+
+
+def test_times_of_a_gpu_are_told_by_the_hosts_clock(half: Model) -> None:
+    began = time.perf_counter()
+    engine = engine_of(half)
+    made = developed(engine, "apple")
+    ended = time.perf_counter()
+    for each in made.values():
+        assert began < each.admitted_at < each.joined_at <= each.denoised_at <= each.decoded_at
+        assert each.decoded_at <= ended + CLOCKS_S
+        assert 0 < each.usage.device_s < ended - began
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

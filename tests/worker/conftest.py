@@ -18,6 +18,7 @@ from tests.waiting import until
 from worker.announcement import model_card, worker_card
 from worker.batch_worker import BatchWorker
 from worker.engine.engine import Engine
+from worker.engine.stream import Stream
 from worker.job_ends import JobEnds
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
@@ -79,10 +80,10 @@ def make_worker(
     """Makes workers on connections of their own, as processes would have them."""
     clients: list[Redis] = []
 
-    def make(ends: JobEnds | None = None) -> BatchWorker:
+    def make(ends: JobEnds | None = None, stream: Stream | None = None) -> BatchWorker:
         client = connect(redis_url, timeout_s=3.0)
         clients.append(client)
-        fresh = Engine(engine.model, engine.budget)
+        fresh = Engine(engine.model, engine.budget, stream=stream)
         tables = TableCache(engine.model.scheduler_config)
         return BatchWorker(
             queue.model_queue(client, MODEL),

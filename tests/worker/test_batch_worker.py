@@ -66,6 +66,16 @@ def test_a_job_becomes_the_picture_that_diffusers_makes(
     assert_same_picture(pixels(connection, record), develop(engine.model, wish).pixels[0])
 
 
+def test_a_job_with_a_guidance_interval_is_named_so_and_exact(
+    worker: BatchWorker, ask: Ask, connection: Redis, engine: Engine
+) -> None:
+    interval = {"guidance_start": 0.2, "guidance_stop": 0.6}
+    record = job_in(connection, ask(sampler="dpmpp_2m_karras", steps=10, seed=7, **interval))
+    assert record.request.approximations == ["guidance_interval"]
+    wish = Wish("dpmpp_2m_karras", 10, seed=7, guidance_start=0.2, guidance_stop=0.6)
+    assert_same_picture(pixels(connection, record), develop(engine.model, wish).pixels[0])
+
+
 def test_several_images_have_the_seeds_that_follow(
     worker: BatchWorker, ask: Ask, connection: Redis, engine: Engine
 ) -> None:

@@ -26,6 +26,7 @@ from worker.development import Development
 from worker.engine.engine import Engine
 from worker.key_names import MOST_NAMES
 from worker.metrics import WorkerMetrics
+from worker.start_phases import StartPhases
 from worker.tables import TableCache
 
 LONG = 150
@@ -41,7 +42,9 @@ def enqueue(jobs: Queue, owner: str, **fields: object) -> str:
 
 @pytest.fixture
 def metrics(engine: Engine) -> WorkerMetrics:
-    return WorkerMetrics(engine, TableCache(engine.model.scheduler_config))
+    phases = StartPhases()
+    phases.add("unet", 1.5)
+    return WorkerMetrics(engine, TableCache(engine.model.scheduler_config), phases=phases)
 
 
 def value(worker: BatchWorker, name: str, **labels: str) -> float:

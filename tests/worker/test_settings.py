@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
+from torch._inductor import config as inductor
 
 from contract.errors import BadCheckpoint, BadSetting
 from contract.settings import load_settings
+from worker.compilation import CACHE_VARIABLE
 from worker.settings import WorkerSettings
 from worker.start import start_engine
 
@@ -38,14 +42,31 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of its own
 def test_a_machine_without_a_compiler_is_told_so(
-    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By a function that is compiled sooner than a U-Net."""
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-compiler",))
     small = torch.compile(torch.sin)
-    monkeypatch.setattr("worker.start.unet_seconds", lambda *_, **__: small(torch.zeros(2)))
-    with pytest.raises(BadSetting, match=r"^DARKROOM_COMPILE is true, .* set it to false\.$"):
-        start_engine(settings.model_copy(update={"compile": True}))
+    monkeypatch.setenv(CACHE_VARIABLE, "")  # and as it was, afterwards
+    monkeypatch.setattr("worker.compilation.unet_seconds", lambda *_, **__: small(torch.zeros(2)))
+    with (
+        inductor.patch({"cpp.cxx": ("no-compiler",)}),
+        pytest.raises(BadSetting, match=r"^DARKROOM_COMPILE is true, .* set it to false\.$"),
+    ):
+        start_engine(settings.model_copy(update={"compile": True, "compile_cache": tmp_path}))
+
+
+def test_more_fixed_rows_than_are_ever_used_are_refused(settings: WorkerSettings) -> None:
+    fixed = settings.model_copy(update={"fixed_rows": 17})
+    with pytest.raises(BadSetting, match=r"^DARKROOM_FIXED_ROWS is 17, more than the 16 of "):
+        start_engine(fixed)
+
+
+def test_fixed_rows_are_not_promised_of_what_is_compiled_for_a_cpu(
+    settings: WorkerSettings,
+) -> None:
+    both = settings.model_copy(update={"fixed_rows": 2, "compile": True})
+    with pytest.raises(BadSetting, match=r"^DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set"):
+        start_engine(both)
 
 
 def test_a_checkpoint_that_is_not_there_is_named(settings: WorkerSettings) -> None:

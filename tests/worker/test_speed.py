@@ -93,3 +93,9 @@ def test_a_worker_announces_its_speed_once_it_has_one(
     assert card.pace.step_s + card.pace.row_s > 0
     value = worker._metrics.registry.get_sample_value
     assert value("darkroom_row_steps_per_second") == live_workers(connection)[0].row_steps_per_s
+
+
+def test_a_decoding_beside_the_steps_takes_no_time_of_theirs() -> None:
+    speed = Speed()
+    speed.stepped(StepReport(rows=8, most_rows=8, step_s=2.0, decode_s=2.0, decodes_beside=True))
+    assert speed.row_steps_per_s == 4.0

@@ -1,5 +1,6 @@
 """The pictures of one latent shape that are being developed together, and their tensors."""
 
+import logging
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -10,24 +11,24 @@ from torch import Tensor
 
 from contract.errors import GenerationError
 from worker.engine import noise
-from worker.engine.blame import DeviceFailed, blame
+from worker.engine.blame import blame
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.conditioning import Conditioning
-from worker.engine.device import finish
-from worker.engine.guidance import guide
+from worker.engine.device import upload
+from worker.engine.guidance import guide, pairs_of
 from worker.engine.model import Model, Shape
 from worker.engine.picture import Picture
 from worker.engine.preview import preview_steps
 from worker.engine.sampler import HISTORY
+from worker.engine.solver import TIMESTEP, scale
+from worker.engine.stream import Moment, Stream
 from worker.engine.usage import Usage
 
-TIMESTEP, INPUT_SCALE = 0, 1
-LATENTS = slice(2, 2 + HISTORY)
-OUTPUTS = slice(2 + HISTORY, 2 + 2 * HISTORY)
-NOISE = 2 + 2 * HISTORY
-"""Columns of a sampler's program."""
+CPU = torch.device("cpu")
 
-Estimate = tuple[Tensor, dict[Hashable, GenerationError]]
+logger = logging.getLogger(__name__)
+
+Failures = dict[Hashable, GenerationError]
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +45,7 @@ class Row:
     admitted_at: float
     usage: Usage
     joined_at: float = field(default_factory=time.perf_counter)
+    denoised_at: float = 0.0  # had the last step that is known to be done
     step: int = 0  # model evaluations done
     shown_at: tuple[int, ...] = ()  # model evaluations after which it is shown
 
@@ -57,18 +59,28 @@ class Row:
         return self.step >= len(self.picture.table)
 
     @property
-    def end(self) -> Checkpoint:
-        """Where the picture is once it is done; no step comes that would want the outputs."""
-        return _checkpoint(self, self.latents.cpu(), self.latents[:0].cpu())
+    def rows(self) -> int:
+        """Of the next step."""
+        return self.picture.rows_at(self.step)
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        """Where the picture is that is in no batch."""
-        return _checkpoint(self, self.latents.cpu(), self.outputs.cpu())
+    def most_rows(self) -> int:
+        """Of any step to come."""
+        return self.picture.most_rows(self.step)
 
     @property
     def draws(self) -> bool:
         return self.picture.table.draws[self.step]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """For who asked for the picture."""
+        read = (("prompt", self.conditional), ("negative_prompt", self.unconditional))
+        return tuple(
+            f"{field} is longer than the model reads; left out: {conditioning.cut_off}"
+            for field, conditioning in read
+            if conditioning is not None and conditioning.cut_off
+        )
 
 
 def make_row(
@@ -82,17 +94,18 @@ def make_row(
     size = (model.latent_channels, *model.shape(picture.width, picture.height))
     source = noise.generator(picture.seed)
     state = picture.start or _beginning(source, picture, size)
+    state.wait()
     source.set_state(state.generator)
     return Row(
         picture=picture,
         conditional=conditional,
         unconditional=unconditional,
         generator=source,
-        program=picture.table.program(model.device),
-        latents=_whole(state.latents).to(model.device),
-        outputs=_whole(state.outputs).to(model.device),
+        program=upload(picture.table.program(CPU), model.device),
+        latents=upload(_whole(state.latents), model.device),
+        outputs=upload(_whole(state.outputs), model.device),
         admitted_at=admitted_at,
-        usage=Usage(row_steps=picture.rows * state.step),
+        usage=Usage(row_steps=picture.row_steps(state.step)),
         step=state.step,
         shown_at=preview_steps(picture.previews, len(picture.table)),
     )
@@ -103,11 +116,29 @@ def _beginning(source: torch.Generator, picture: Picture, size: tuple[int, int, 
     return Checkpoint(0, latents, latents[:0], source.get_state())
 
 
-def _checkpoint(row: Row, latents: Tensor, outputs: Tensor) -> Checkpoint:
+def checkpoints_of(rows: Sequence[Row], stream: Stream) -> dict[Hashable, Checkpoint]:
+    """Where pictures are that are in no batch."""
+    pasts = []
+    for row in rows:
+        reach = row.picture.table.reach(row.step)
+        latents, outputs = row.latents[: reach.latents], row.outputs[: reach.outputs]
+        pasts.append((stream.download(latents), stream.download(outputs)))
+    copied = stream.mark()
+    return {
+        row.picture.key: _checkpoint(row, *past, copied)
+        for row, past in zip(rows, pasts, strict=True)
+    }
+
+
+def _checkpoint(row: Row, latents: Tensor, outputs: Tensor, copied: Moment) -> Checkpoint:
     """With as much of the past as the steps to come refer to."""
     reach = row.picture.table.reach(row.step)
     return Checkpoint(
-        row.step, latents[: reach.latents], outputs[: reach.outputs], row.generator.get_state()
+        row.step,
+        latents[: reach.latents],
+        outputs[: reach.outputs],
+        row.generator.get_state(),
+        copied,
     )
 
 
@@ -120,8 +151,9 @@ def _whole(past: Tensor) -> Tensor:
 class Batch:
     """Rows of one shape, guided ones first, with everything that a step needs on the device.
 
-    The tensors are laid out anew when pictures join or leave; a step itself moves nothing between
-    host and device but the fresh noise of those samplers that want it.
+    The tensors are laid out anew when pictures join or leave, or when guidance begins or ends for
+    one; a step itself moves nothing between host and device but the fresh noise of those samplers
+    that want it.
     """
 
     def __init__(self, model: Model, shape: Shape):
@@ -130,14 +162,28 @@ class Batch:
         self.rows: list[Row] = []
         self.stepped_at = time.perf_counter()
         cells = (model.latent_channels, *shape)
-        self._latents = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
-        self._outputs = torch.zeros(0, HISTORY, *cells, device=model.device)  # newest first
-        self._inputs = self._latents[:, 0]  # of the last U-Net call
+        self._past = torch.zeros(0, 2 * HISTORY, *cells, device=model.device)
+        self._inputs = self._past[:, 0]  # of the last U-Net call
+
+    @property
+    def _latents(self) -> Tensor:
+        """[pictures, HISTORY, channels, h, w], newest first."""
+        return self._past[:, :HISTORY]
+
+    @property
+    def _outputs(self) -> Tensor:
+        """[pictures, HISTORY, channels, h, w], newest first."""
+        return self._past[:, HISTORY:]
 
     @property
     def width(self) -> int:
         """Rows of the next U-Net call."""
-        return sum(row.picture.rows for row in self.rows)
+        return sum(row.rows for row in self.rows)
+
+    @property
+    def most_rows(self) -> int:
+        """What the U-Net calls to come may have: nobody who joins finds it taken later."""
+        return sum(row.most_rows for row in self.rows)
 
     def join(self, new: Sequence[Row]) -> None:
         """All of them, or none where the device has no room for them and raises."""
@@ -148,13 +194,15 @@ class Batch:
     def last_call(self, pictures: list[int]) -> tuple[Tensor, Tensor]:
         """What the U-Net saw of these pictures in the last step and what it said, guided; each
         [pictures, channels, h, w]. Holds until the rows change."""
-        return self._inputs[pictures], self._outputs[pictures, 0]
+        places = self._indices(pictures)
+        return self._inputs[places], self._outputs[:, 0][places]
 
-    def checkpoints(self) -> dict[Hashable, Checkpoint]:
+    def checkpoints(self, stream: Stream) -> dict[Hashable, Checkpoint]:
         """Where each picture is; one copy from the device for all of them."""
-        latents, outputs = self._latents.cpu(), self._outputs.cpu()
+        latents, outputs = stream.download(self._latents), stream.download(self._outputs)
+        copied = stream.mark()
         return {
-            row.picture.key: _checkpoint(row, past, answers)
+            row.picture.key: _checkpoint(row, past, answers, copied)
             for row, past, answers in zip(self.rows, latents, outputs, strict=True)
         }
 
@@ -168,73 +216,84 @@ class Batch:
         if left:
             stay = [i for i, row in enumerate(self.rows) if row.picture.key not in keys]
             rows = [self.rows[i] for i in stay]
-            self._lay_out(rows, self._latents[stay], self._outputs[stay])
+            places = self._indices(stay)
+            self._lay_out(rows, self._latents[places], self._outputs[places])
         return left
 
     def _lay_out(self, rows: list[Row], latents: Tensor, outputs: Tensor) -> None:
         """Guided rows first. Nothing is changed before everything has been made."""
-        order = sorted(range(len(rows)), key=lambda i: not rows[i].picture.is_guided)
+        order = sorted(range(len(rows)), key=lambda i: -rows[i].rows)
         rows = [rows[i] for i in order]
-        latents, outputs = latents[order], outputs[order]
+        places = self._indices(order)
+        past = torch.cat([latents[places], outputs[places]], dim=1)
         if rows:
-            device = self._model.device
             lengths = [len(row.program) for row in rows]
             starts = accumulate(lengths[:-1], initial=0)
             cursor = [start + row.step for start, row in zip(starts, rows, strict=True)]
-            guided = [row for row in rows if row.picture.is_guided]
-            scale = [row.picture.guidance for row in guided]
+            guided = [row for row in rows if row.rows == 2]
+            guidance = [row.picture.guidance for row in rows]
             embeddings = [row.unconditional.embedding for row in guided if row.unconditional]
             embeddings += [row.conditional.embedding for row in rows]
-            self._programs, self._cursor, self._guidance, self._conditioning = (
+            self._programs, self._cursor, self._guidance, self._pairs, self._conditioning = (
                 torch.cat([row.program for row in rows]),
-                torch.tensor(cursor, device=device),  # where each picture is in its program
-                torch.tensor(scale, device=device).reshape(-1, 1, 1, 1),
+                self._indices(cursor),  # where each picture is in its program
+                upload(torch.tensor(guidance).reshape(-1, 1, 1, 1), self._model.device),
+                upload(pairs_of(len(guided), len(rows)), self._model.device),
                 torch.stack(embeddings),
             )
-        self.rows, self._latents, self._outputs = rows, latents, outputs
+            self._guided_before = len(guided)
+        self.rows, self._past = rows, past
+
+    @property
+    def _is_laid_out(self) -> bool:
+        """Whether those that are guided in the next step are those that come first."""
+        return all((row.rows == 2) == (i < self._guided_before) for i, row in enumerate(self.rows))
 
     @torch.inference_mode()
-    def step(self) -> dict[Hashable, GenerationError]:
-        """One denoising step for every picture. Those that failed come back and must leave.
+    def step(self) -> Failures:
+        """One denoising step for every picture, which a GPU is only asked for. Those that failed
+        come back and must leave.
 
         Raises:
             DeviceFailed: they failed, and none of them is to blame.
         """
+        if not self._is_laid_out:
+            self._lay_out(self.rows, self._latents, self._outputs)
         current = self._programs[self._cursor]  # [pictures, PROGRAM_WIDTH]
-        scaled = self._latents[:, 0] * _column(current, INPUT_SCALE)
-        outputs, failures = self._estimate(scaled, current[:, TIMESTEP], range(len(self.rows)))
-        self._outputs = torch.cat([outputs[:, None], self._outputs[:, :-1]], dim=1)
-        after = torch.einsum("pk,pk...->p...", current[:, LATENTS], self._latents)
-        after += torch.einsum("pk,pk...->p...", current[:, OUTPUTS], self._outputs)
-        fresh = self._fresh_noise()
-        if fresh is not None:
-            after += _column(current, NOISE) * fresh
-        self._latents = torch.cat([after[:, None], self._latents[:, :-1]], dim=1)
+        scaled = scale(current, self._past)
+        answers, pairs, failures = self._ask(scaled, current[:, TIMESTEP])
+        said = (answers, pairs, self._guidance)
+        self._past = self._model.advance_call(current, self._past, *said, *self._fresh_noise())
         self._cursor = self._cursor + 1
         self._inputs = scaled
         for row in self.rows:
             row.step += 1
-        self._finish()
         self.stepped_at = time.perf_counter()
         return failures
 
-    def _finish(self) -> None:
-        """Between steps the device is done with what was asked of it, so that who comes is not made
-        to wait for steps that were asked for long before, and each step's time is its own."""
-        try:
-            finish(self._model.device)
-        except RuntimeError as error:
-            raise DeviceFailed(str(error)) from error
-
-    def _fresh_noise(self) -> Tensor | None:
+    def _fresh_noise(self) -> tuple[Tensor, ...]:
+        """For `advance`: nothing where nobody draws."""
         if not any(row.draws for row in self.rows):
-            return None
+            return ()
         size = (self._model.latent_channels, *self._shape)
         nothing = torch.zeros(size)
         drawn = [noise.draw(row.generator, *size) if row.draws else nothing for row in self.rows]
-        return torch.stack(drawn).to(self._model.device, non_blocking=True)
+        return (upload(torch.stack(drawn), self._model.device),)
 
-    def _estimate(self, scaled: Tensor, timesteps: Tensor, pictures: range) -> Estimate:
+    def _ask(self, scaled: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor, Failures]:
+        """What the U-Net says of all pictures, the pairs that `guide` wants of it, and which of
+        them failed; after a fault the estimates themselves, each a pair with itself."""
+        every = range(len(self.rows))
+        try:
+            return self._call(scaled, timesteps, every), self._pairs, {}
+        except Exception as error:
+            logger.warning("a call of %d rows failed: %s", self.width, error)
+        estimates, failures = self._estimate(scaled, timesteps, every)
+        return estimates, upload(pairs_of(0, len(every)), scaled.device), failures
+
+    def _estimate(
+        self, scaled: Tensor, timesteps: Tensor, pictures: range
+    ) -> tuple[Tensor, Failures]:
         """The guided output of each picture, [pictures, channels, h, w], and which ones failed.
 
         A fault halves the batch and tries again, down to the one picture that it belongs to.
@@ -243,7 +302,10 @@ class Batch:
             DeviceFailed: it belongs to none.
         """
         try:
-            return self._call(scaled, timesteps, pictures), {}
+            answers = self._call(scaled, timesteps, pictures)
+            pairs = pairs_of(len(answers) - len(pictures), len(pictures))
+            scales = self._guidance[pictures.start : pictures.stop]
+            return guide(answers, upload(pairs, answers.device), scales), {}
         except Exception as error:
             if len(pictures) == 1:
                 key = self.rows[pictures[0]].picture.key
@@ -254,18 +316,21 @@ class Batch:
         return torch.cat([first, second]), failed_first | failed_second
 
     def _call(self, scaled: Tensor, timesteps: Tensor, pictures: range) -> Tensor:
-        """The U-Net on a run of pictures, of which the guided come first."""
-        guided_before = len(self._guidance)
+        """The U-Net on a run of pictures, of which the guided come first: the unconditional rows of
+        those, then the conditional ones of all."""
+        guided_before = self._guided_before
         every = slice(pictures.start, pictures.stop)
         guided = slice(pictures.start, max(pictures.start, min(pictures.stop, guided_before)))
         conditional = slice(guided_before + pictures.start, guided_before + pictures.stop)
-        outputs = self._model.predict(
+        conditioning = self._conditioning  # which is laid out for all of them
+        if len(pictures) < len(self.rows):
+            conditioning = torch.cat([conditioning[guided], conditioning[conditional]])
+        return self._model.predict(
             torch.cat([scaled[guided], scaled[every]]),
             torch.cat([timesteps[guided], timesteps[every]]),
-            torch.cat([self._conditioning[guided], self._conditioning[conditional]]),
+            conditioning,
         )
-        return guide(outputs, self._guidance[guided])
 
-
-def _column(current: Tensor, column: int) -> Tensor:
-    return current[:, column, None, None, None]
+    def _indices(self, places: Sequence[int]) -> Tensor:
+        """On the device, where a list would make the host wait for it."""
+        return upload(torch.tensor(places, dtype=torch.int64), self._model.device)

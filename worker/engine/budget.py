@@ -6,21 +6,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from worker.engine.memory_plan import MemoryPlan
     from worker.engine.model import Shape
 
 
 @dataclass(frozen=True, slots=True)
 class RowBudget:
-    """The budget at the model's native shape; larger pictures get fewer rows, smaller ones more."""
+    """The budget at the model's native shape; larger pictures get fewer rows, smaller ones more,
+    and none more than memory has room for."""
 
     native_rows: int
     native_shape: Shape
+    memory: MemoryPlan | None = None  # where it is None, there is enough
 
     def rows(self, shape: Shape) -> int:
         """At least 2, so that any one guided picture fits."""
-        return max(2, int(self.native_rows / self.cost(shape)))
+        rows = int(self.native_rows / self.cost(shape))
+        if self.memory is not None:
+            rows = min(rows, self.memory.rows(shape))
+        return max(2, rows)
 
     def cost(self, shape: Shape) -> float:
         """What one row of `shape` weighs, in rows of the native shape."""
         native_height, native_width = self.native_shape
         return shape[0] * shape[1] / (native_height * native_width)
+
+    def is_tiled(self, shape: Shape) -> bool:
+        """Whether its pictures are decoded in tiles, for want of memory, which changes them."""
+        return self.memory is not None and self.memory.pictures(shape) == 0

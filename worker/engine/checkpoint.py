@@ -17,19 +17,31 @@ from torch import Tensor
 from worker.engine.fingerprint import code_fingerprint
 from worker.engine.model import Model
 from worker.engine.sampler import SamplerTable
+from worker.engine.stream import Moment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """All tensors are on the CPU."""
+    """All tensors are on the CPU, or on their way to it."""
 
     step: int  # model evaluations done
     latents: Tensor  # [1 to HISTORY, channels, h, w] float32, newest first
     outputs: Tensor  # [0 to HISTORY, channels, h, w] float32, newest first
     generator: Tensor  # [bytes] uint8, the state of the picture's generator
+    copied: Moment | None = None  # from when on the tensors are whole, if they are not yet
+
+    def wait(self) -> None:
+        """Until the tensors are whole. Any thread may.
+
+        Raises:
+            DeviceFailed: they never will be.
+        """
+        if self.copied is not None:
+            self.copied.wait()
 
     def to_bytes(self, fingerprint: bytes) -> bytes:
-        """As a safetensors file."""
+        """As a safetensors file, once the tensors are whole."""
+        self.wait()
         return save(
             {
                 "step": torch.tensor(self.step),

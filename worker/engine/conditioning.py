@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.device import finish
+from worker.engine.device import upload
 from worker.engine.model import Model
 
 
@@ -53,11 +53,10 @@ class PromptEncoder:
             return_tensors="pt",
         )
         uses_mask = getattr(model.text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask.to(model.device) if uses_mask else None
-        hidden = model.text_encoder(tokens.input_ids.to(model.device), attention_mask=mask)[0]
-        embedding = hidden[0].to(model.dtype)
-        finish(model.device)  # so that its time is its own
-        return Conditioning(embedding, self._cut_off(text))
+        mask = upload(tokens.attention_mask, model.device) if uses_mask else None
+        ids = upload(tokens.input_ids, model.device)
+        hidden = model.text_encoder(ids, attention_mask=mask)[0]
+        return Conditioning(hidden[0].to(model.dtype), self._cut_off(text))
 
     def _cut_off(self, text: str) -> str:
         tokenizer = self._model.tokenizer

@@ -1,5 +1,7 @@
 """Latents to pixels, as diffusers' pipeline and its image processor do it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,7 +10,6 @@ from torch import Tensor
 from worker.engine.model import Model
 
 
-@torch.inference_mode()
 def decode(model: Model, latents: Tensor) -> list[NDArray[np.uint8] | None]:
     """
     Args:
@@ -17,10 +18,23 @@ def decode(model: Model, latents: Tensor) -> list[NDArray[np.uint8] | None]:
     Returns:
         For each picture [height, width, 3] RGB, or None where it is not finite.
     """
+    pixels, finite = (made.cpu() for made in render(model, latents))
+    return sound(list(pixels), finite)
+
+
+@torch.inference_mode()
+def render(model: Model, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """The same on the device, where nothing waits for it: [pictures, height, width, 3] uint8, and
+    which of them are finite, [pictures]."""
     decoded = model.decode(latents)
     finite = decoded.isfinite().flatten(1).all(dim=1)
     unit = (decoded.float() / 2 + 0.5).clamp(0, 1)
-    pixels = (unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return (unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1), finite
+
+
+def sound(pictures: Sequence[Tensor], finite: Tensor) -> list[NDArray[np.uint8] | None]:
+    """What `render` made, on the host."""
     return [
-        picture if sound else None for picture, sound in zip(pixels, finite.tolist(), strict=True)
+        picture.numpy() if is_finite else None
+        for picture, is_finite in zip(pictures, finite.tolist(), strict=True)
     ]

@@ -2,40 +2,47 @@
 
 import time
 from collections import deque
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import takewhile
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from contract.errors import GenerationError, NotFinite
-from worker.engine.batch import Batch, Row, make_row
+from contract.errors import GenerationError
+from worker.engine.batch import Batch, Failures, Row, checkpoints_of, make_row
 from worker.engine.blame import blame
 from worker.engine.budget import RowBudget
 from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.conditioning import PromptEncoder
-from worker.engine.decode import decode
 from worker.engine.model import Model, Shape
-from worker.engine.picture import Developed, Picture, Preview, Spoiled, StepReport
+from worker.engine.outcomes import Outcomes
+from worker.engine.picture import Picture, Preview, StepReport
 from worker.engine.preview import Previewer
 from worker.engine.sampler import SamplerTable
+from worker.engine.stream import Stream, stream_of
+from worker.engine.turn import Turn
 from worker.engine.usage import Usage
-
-MOST_DECODED = 8
-"""Pictures per VAE call: a decoder holds far more memory per picture than the U-Net."""
 
 
 class Engine:
     """Develops pictures of any samplers, steps, guidance and sizes in shared U-Net calls.
 
+    A GPU is asked for a step while it is at the one before, so that it never waits for the host:
+    what a step took is known one turn later, and a picture is decoded beside the next steps. On a
+    CPU all is done when it is asked for.
+
     Not for use by several threads at once.
     """
 
-    def __init__(self, model: Model, budget: RowBudget, prompt_cache: int = 512):
+    def __init__(
+        self,
+        model: Model,
+        budget: RowBudget,
+        prompt_cache: int = 512,
+        stream: Stream | None = None,
+    ):
         self.model = model
         self.budget = budget
+        self._stream = stream or stream_of(model.device)
+        self._outcomes = Outcomes(model, self._stream)
         self.prompts = PromptEncoder(model, prompt_cache)
         self._waiting: dict[Shape, deque[Picture]] = {}
         self._batches: dict[Shape, Batch] = {}
@@ -43,11 +50,8 @@ class Engine:
         """Those that have made way for urgent ones, the longest here first."""
         self._arrived_done: list[Row] = []
         """Resumed after their last step; they leave in the step in which they come."""
-        self._spoiled: list[Spoiled] = []
-        self._spent = Usage()
-        """Of the present step, by all pictures."""
         self._resumed = 0
-        """Row-steps that checkpoints saved the pictures of the present step."""
+        """Row-steps that checkpoints saved the pictures of the present turn."""
 
     @cached_property
     def previewer(self) -> Previewer:
@@ -61,26 +65,30 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        return not (self._waiting or self._batches or self._paused or self._spoiled)
+        running = self._waiting or self._batches or self._paused
+        return not running and self._outcomes.is_empty
 
     @property
     def load(self) -> float:
         """The rows of all pictures here, waiting or running, in rows of the native shape."""
-        waiting = sum(self._cost(picture) for queue in self._waiting.values() for picture in queue)
-        return waiting + sum(self._cost(row.picture) for row in self._rows())
+        waiting = (picture for queue in self._waiting.values() for picture in queue)
+        ahead = [(picture, picture.rows) for picture in waiting]
+        ahead += [(row.picture, row.most_rows) for row in self._rows()]
+        return sum(rows * self._cost(picture) for picture, rows in ahead)
 
     @property
     def row_steps_left(self) -> float:
         """What all pictures here still need, in rows of the native shape by model evaluations."""
         waiting = (
-            self._cost(each) * (len(each.table) - (each.start.step if each.start else 0))
+            (each, each.start.step if each.start else 0)
             for queue in self._waiting.values()
             for each in queue
         )
-        begun = (
-            self._cost(row.picture) * (len(row.picture.table) - row.step) for row in self._rows()
+        begun = ((row.picture, row.step) for row in self._rows())
+        return sum(
+            self._cost(picture) * (picture.row_steps(len(picture.table)) - picture.row_steps(step))
+            for picture, step in (*waiting, *begun)
         )
-        return sum(waiting) + sum(begun)
 
     @property
     def sizes(self) -> set[tuple[int, int]]:
@@ -107,11 +115,14 @@ class Engine:
 
     def remove(self, keys: Collection[Hashable]) -> Usage:
         """Drops pictures, waiting or running; their neighbours do not notice. What they had of the
-        device comes back."""
-        gone, had = set(keys), Usage()
-        for row in self._rows():
-            if row.picture.key in gone:
-                had.add(row.usage)
+        device comes back, once it is done with what they were in."""
+        gone = set(keys)
+        had = self._outcomes.drop(gone)
+        running = [row for row in self._rows() if row.picture.key in gone]
+        if running:
+            self._outcomes.settle()
+        for row in running:
+            had.add(row.usage)
         for shape, queue in self._waiting.items():
             self._waiting[shape] = deque(picture for picture in queue if picture.key not in gone)
         for shape, rows in self._paused.items():
@@ -121,18 +132,24 @@ class Engine:
         self._forget_empty()
         return had
 
+    def rows_ahead(self) -> dict[Hashable, int]:
+        """The most rows that each picture brings to a step to come, of those that have begun."""
+        return {row.picture.key: row.most_rows for row in self._rows()}
+
     def progress(self) -> dict[Hashable, float]:
         """How far each picture is that has begun, from 0 to 1."""
-        return {row.picture.key: row.step / len(row.picture.table) for row in self._rows()}
+        begun = (*self._rows(), *self._outcomes.rows)
+        return {row.picture.key: row.step / len(row.picture.table) for row in begun}
 
     def checkpoints(self) -> dict[Hashable, Checkpoint]:
         """Where each picture is that has begun, to be resumed here or elsewhere."""
         running = {
             key: checkpoint
             for batch in self._batches.values()
-            for key, checkpoint in batch.checkpoints().items()
+            for key, checkpoint in batch.checkpoints(self._stream).items()
         }
-        return running | {row.picture.key: row.checkpoint for row in self._paused_rows()}
+        paused = checkpoints_of(self._paused_rows(), self._stream)
+        return running | paused | self._outcomes.ends
 
     def fingerprint(self, table: SamplerTable) -> bytes:
         """Of all that the steps of a picture with this table follow from here."""
@@ -148,66 +165,45 @@ class Engine:
         Raises:
             DeviceFailed: something failed, and no picture is to blame.
         """
-        began = time.perf_counter()
-        self._spent, self._resumed = Usage(), 0
-        joined = self._admit()
-        developed = self._retire_arrived()
-        shape = self._next_shape()
-        if shape is None:
-            return self._report(developed, joined=joined)
-        batch = self._batches[shape]
-        riders, rows = batch.rows, batch.width
-        failures = batch.step()
-        previews = self._show(batch, failures.keys())
-        done = self._leave(batch, failures)
-        denoised = time.perf_counter()
-        self._share_step(riders, rows, denoised - began - self._spent.device_s)
-        developed += self._retire(done, denoised)
-        cost = self.budget.cost(shape)
-        return self._report(developed, previews, joined, rows, self.budget.rows(shape), cost)
+        turn, self._resumed = Turn(self._stream.mark()), 0
+        joined = self._admit(turn)
+        done, previews = self._step(turn)
+        self._outcomes.decode(done, turn)
+        return self._report(turn, joined, previews, done)
 
     def _report(
-        self,
-        developed: list[Developed],
-        previews: tuple[Preview, ...] = (),
-        joined: int = 0,
-        rows: int = 0,
-        most_rows: int = 0,
-        cost: float = 1.0,
+        self, turn: Turn, joined: int, previews: tuple[Preview, ...], done: Sequence[Row]
     ) -> StepReport:
+        over = self._outcomes.next_over(turn)
+        developed, spoiled, decode_s = self._outcomes.take()
         return StepReport(
-            developed=tuple(developed),
-            spoiled=self._take_spoiled(),
+            developed=developed,
+            spoiled=spoiled,
             previews=previews,
+            denoised=tuple(row.picture.key for row in done),
             joined=joined,
             resumed=self._resumed,
-            rows=rows,
-            most_rows=most_rows,
-            cost=cost,
-            text_s=self._spent.text_s,
-            step_s=self._spent.denoise_s,
-            decode_s=self._spent.decode_s,
+            rows=over.rows,
+            most_rows=over.most_rows,
+            cost=over.cost,
+            text_s=over.text_s,
+            step_s=over.step_s,
+            decode_s=decode_s,
+            decodes_beside=self._stream.lead > 0,
         )
 
-    def _share_step(self, riders: list[Row], rows: int, seconds: float) -> None:
-        """Each picture had as much of the step as it has rows in it."""
-        self._spent.denoise_s = seconds
-        for row in riders:
-            row.usage.denoise_s += seconds * row.picture.rows / rows
-            row.usage.row_steps += row.picture.rows
-
-    def _admit(self) -> int:
+    def _admit(self, turn: Turn) -> int:
         """Pictures join, up to the row budget of their shape."""
         joined = 0
         for shape in dict.fromkeys((*self._waiting, *self._paused)):
             batch = self._batches.setdefault(shape, Batch(self.model, shape))
             self._make_way(shape, batch)
-            arrived = list(self._arrivals(shape, self.budget.rows(shape) - batch.width))
+            arrived = list(self._arrivals(shape, self.budget.rows(shape) - batch.most_rows, turn))
             self._arrived_done += [row for row in arrived if row.is_done]
             new = [row for row in arrived if not row.is_done]
             if any(row.picture.is_urgent for row in new):
                 batch.stepped_at = 0.0  # it is the next shape's turn
-            joined += self._join(batch, new)
+            joined += self._join(batch, new, turn)
         self._forget_empty()
         return joined
 
@@ -215,32 +211,32 @@ class Engine:
         """Where urgent pictures find no room, the last that came pause until there is some."""
         urgent = takewhile(lambda picture: picture.is_urgent, self._waiting.get(shape, ()))
         missing = sum(picture.rows for picture in urgent)
-        missing -= self.budget.rows(shape) - batch.width
+        missing -= self.budget.rows(shape) - batch.most_rows
         others = [row for row in batch.rows if not row.picture.is_urgent]
         giving: set[Hashable] = set()
         for row in sorted(others, key=_joined_at, reverse=True):
             if missing <= 0:
                 break
             giving.add(row.picture.key)
-            missing -= row.picture.rows
+            missing -= row.most_rows
         if giving:
             rows = [*self._paused.get(shape, ()), *batch.leave(giving)]
             self._paused[shape] = deque(sorted(rows, key=_joined_at))
 
-    def _arrivals(self, shape: Shape, room: int) -> Iterator[Row]:
+    def _arrivals(self, shape: Shape, room: int, turn: Turn) -> Iterator[Row]:
         """Urgent ones first, then those that had paused, then the others as they came."""
         queue = self._waiting.get(shape, deque())
         paused = self._paused.get(shape, deque())
         while queue or paused:
             is_back = bool(paused) and not (queue and queue[0].is_urgent)
-            if (paused[0].picture if is_back else queue[0]).rows > room:
+            if (paused[0].most_rows if is_back else queue[0].rows) > room:
                 return
-            row = paused.popleft() if is_back else self._prepare(queue.popleft())
+            row = paused.popleft() if is_back else self._prepare(queue.popleft(), turn)
             if row is not None:
-                room -= 0 if row.is_done else row.picture.rows
+                room -= 0 if row.is_done else row.most_rows
                 yield row
 
-    def _join(self, batch: Batch, new: list[Row]) -> int:
+    def _join(self, batch: Batch, new: list[Row], turn: Turn) -> int:
         """How many could join; the device has no room for the others, which fail."""
         if not new:
             return 0
@@ -248,14 +244,14 @@ class Engine:
             batch.join(new)
         except Exception as error:
             if len(new) == 1:
-                self._spoil(new[0], blame(self.model, error))
+                self._spoil(new[0], blame(self.model, error), turn)
                 return 0
             middle = len(new) // 2
-            return self._join(batch, new[:middle]) + self._join(batch, new[middle:])
+            return self._join(batch, new[:middle], turn) + self._join(batch, new[middle:], turn)
         return len(new)
 
-    def _prepare(self, picture: Picture) -> Row | None:
-        admitted_at = time.perf_counter()
+    def _prepare(self, picture: Picture, turn: Turn) -> Row | None:
+        began, admitted_at = self._stream.mark(), time.perf_counter()
         try:
             conditional = self.prompts.encode(picture.prompt)
             unconditional = (
@@ -263,15 +259,30 @@ class Engine:
             )
             row = make_row(self.model, picture, conditional, unconditional, admitted_at)
         except Exception as error:
-            self._spoiled.append(Spoiled(picture.key, blame(self.model, error), Usage()))
+            self._outcomes.spoil(picture.key, blame(self.model, error), Usage(), turn)
             return None
-        row.usage.text_s = row.joined_at - admitted_at
-        self._spent.text_s += row.usage.text_s
+        turn.texts.append((row, began, self._stream.mark()))
         self._resumed += row.usage.row_steps
         return row
 
-    def _spoil(self, row: Row, error: GenerationError) -> None:
-        self._spoiled.append(Spoiled(row.picture.key, error, row.usage))
+    def _spoil(self, row: Row, error: GenerationError, turn: Turn) -> None:
+        self._outcomes.spoil(row.picture.key, error, row.usage, turn)
+
+    def _step(self, turn: Turn) -> tuple[list[Row], tuple[Preview, ...]]:
+        """One U-Net call; the pictures that are done come back."""
+        done, self._arrived_done = self._arrived_done, []
+        previews: tuple[Preview, ...] = ()
+        shape = self._next_shape()
+        if shape is not None:
+            batch = self._batches[shape]
+            turn.riders = [(row, row.rows) for row in batch.rows]
+            turn.rows, turn.most_rows = batch.width, self.budget.rows(shape)
+            turn.cost = self.budget.cost(shape)
+            failures = batch.step()
+            previews = self._show(batch, failures.keys())
+            done += self._leave(batch, failures, turn)
+        turn.ended = self._stream.mark()
+        return done, previews
 
     def _next_shape(self) -> Shape | None:
         """Shapes take turns: the one that has waited longest."""
@@ -286,7 +297,9 @@ class Engine:
         rows = [batch.rows[i] for i in due]
         timesteps = [float(row.picture.table.timesteps[row.step - 1]) for row in rows]
         try:
-            pixels = self.previewer.show(*batch.last_call(due), timesteps)
+            shown = self.previewer.show(*batch.last_call(due), timesteps)
+            pixels = [self._stream.download(each) for each in shown]
+            copied = self._stream.mark()
         except Exception:  # no memory for it, most likely
             return ()
         return tuple(
@@ -295,70 +308,25 @@ class Engine:
                 index=row.shown_at.index(row.step),
                 share=row.step / len(row.picture.table),
                 pixels=shown,
+                copied=copied,
             )
             for row, shown in zip(rows, pixels, strict=True)
         )
 
-    def _leave(self, batch: Batch, failures: dict[Hashable, GenerationError]) -> list[Row]:
+    def _leave(self, batch: Batch, failures: Failures, turn: Turn) -> list[Row]:
         """Takes out the pictures that failed and those that are done; the latter come back."""
         done = {row.picture.key for row in batch.rows if row.is_done}
         left = batch.leave(done | failures.keys())
         self._forget_empty()
         for row in left:
             if row.picture.key in failures:
-                self._spoil(row, failures[row.picture.key])
+                self._spoil(row, failures[row.picture.key], turn)
         return [row for row in left if row.picture.key not in failures]
-
-    def _retire_arrived(self) -> list[Developed]:
-        """One at a time: they may differ in shape."""
-        rows, self._arrived_done = self._arrived_done, []
-        return [each for row in rows for each in self._retire([row], row.joined_at)]
-
-    def _retire(self, rows: list[Row], denoised_at: float) -> list[Developed]:
-        """Decodes what is done together, and sees to it that no NaN leaves as a picture."""
-        developed = []
-        began = time.perf_counter()
-        decoded = self._decode(rows)
-        decoded_at = time.perf_counter()
-        self._share_decoding(rows, decoded_at - began)
-        for row, pixels in decoded:
-            if pixels is None:
-                self._spoil(row, NotFinite("It became NaN or infinite."))
-                continue
-            key, warnings = row.picture.key, _warnings(row)
-            times = (row.admitted_at, row.joined_at, denoised_at, decoded_at)
-            developed.append(Developed(key, pixels, *times, warnings, row.end, row.usage))
-        return developed
-
-    def _share_decoding(self, rows: list[Row], seconds: float) -> None:
-        self._spent.decode_s += seconds if rows else 0.0
-        for row in rows:
-            row.usage.decode_s += seconds / len(rows)
-
-    def _decode(self, rows: list[Row]) -> list[tuple[Row, NDArray[np.uint8] | None]]:
-        """A fault halves the batch and tries again, down to the one picture that it belongs to."""
-        if not rows:
-            return []
-        if len(rows) > MOST_DECODED:
-            return self._decode(rows[:MOST_DECODED]) + self._decode(rows[MOST_DECODED:])
-        try:
-            pixels = decode(self.model, torch.stack([row.latents[0] for row in rows]))
-        except Exception as error:
-            if len(rows) == 1:
-                self._spoil(rows[0], blame(self.model, error))
-                return []
-            middle = len(rows) // 2
-            return self._decode(rows[:middle]) + self._decode(rows[middle:])
-        return list(zip(rows, pixels, strict=True))
 
     def _forget_empty(self) -> None:
         self._waiting = {shape: queue for shape, queue in self._waiting.items() if queue}
         self._batches = {shape: batch for shape, batch in self._batches.items() if batch.rows}
         self._paused = {shape: rows for shape, rows in self._paused.items() if rows}
-
-    def _take_spoiled(self) -> tuple[Spoiled, ...]:
-        taken, self._spoiled = tuple(self._spoiled), []
-        return taken
 
     def _rows(self) -> list[Row]:
         """Of the pictures that have begun."""
@@ -372,26 +340,14 @@ class Engine:
         """All that are here, waiting or running."""
         yield from (row.picture for row in self._rows())
         yield from (row.picture for row in self._arrived_done)
+        yield from (row.picture for row in self._outcomes.rows)
         for queue in self._waiting.values():
             yield from queue
 
     def _cost(self, picture: Picture) -> float:
-        shape = self.model.shape(picture.width, picture.height)
-        return picture.rows * self.budget.cost(shape)
+        """Of a row of it, in rows of the native shape."""
+        return self.budget.cost(self.model.shape(picture.width, picture.height))
 
 
 def _joined_at(row: Row) -> float:
     return row.joined_at
-
-
-def _warnings(row: Row) -> tuple[str, ...]:
-    warnings = []
-    for field, conditioning in (
-        ("prompt", row.conditional),
-        ("negative_prompt", row.unconditional),
-    ):
-        if conditioning is not None and conditioning.cut_off:
-            warnings.append(
-                f"{field} is longer than the model reads; left out: {conditioning.cut_off}"
-            )
-    return tuple(warnings)

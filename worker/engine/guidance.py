@@ -4,19 +4,24 @@ import torch
 from torch import Tensor
 
 
-def guide(outputs: Tensor, scale: Tensor) -> Tensor:
-    """e = u + g (c - u) for the guided pictures, which come first; e = c for the others.
+def guide(answers: Tensor, pairs: Tensor, scale: Tensor) -> Tensor:
+    """e = u + g (c - u), which is c for a picture without guidance.
 
     Args:
-        outputs: [guided + pictures, channels, h, w], the unconditional rows first.
-        scale: [guided, 1, 1, 1], g of each guided picture.
+        answers: [rows, channels, h, w], what the U-Net said.
+        pairs: [pictures, 2] int64, the rows of u and c; c twice without guidance.
+        scale: [pictures, 1, 1, 1], g.
 
     Returns:
         [pictures, channels, h, w].
     """
-    guided = len(scale)
-    if guided == 0:
-        return outputs
-    unconditional, conditional = outputs[:guided], outputs[guided:]
-    estimate = unconditional + scale * (conditional[:guided] - unconditional)
-    return torch.cat([estimate, conditional[guided:]])
+    unconditional, conditional = answers[pairs[:, 0]], answers[pairs[:, 1]]
+    return unconditional + scale * (conditional - unconditional)
+
+
+def pairs_of(guided: int, pictures: int) -> Tensor:
+    """For `guide`, where the unconditional rows of the guided come first, and then the conditional
+    rows of all, the guided ones first."""
+    conditional = torch.arange(guided, guided + pictures)
+    unconditional = torch.cat([torch.arange(guided), conditional[guided:]])
+    return torch.stack([unconditional, conditional], dim=1)

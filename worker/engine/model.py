@@ -1,6 +1,8 @@
 """A loaded checkpoint: text encoder, U-Net and VAE of a Stable Diffusion folder of diffusers."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,23 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from contract.errors import BadCheckpoint
+from worker.engine.call_options import CallOptions
 from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.fingerprint import fingerprint
 from worker.engine.model_folder import check_folder, read_json
 from worker.engine.recorder import Recorder
+from worker.engine.row_by_row import part_rows
+from worker.engine.row_plan import OneByOne, PlanFor, PlannedRows, fixed_plans
+from worker.engine.solver import Advance, advance, fused
 
 Shape = tuple[int, int]
 """Height and width of a picture in latent space."""
+
+WEIGHTY_PARTS = {
+    "text_encoder": CLIPTextModel,
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+}
 
 UnetCall = Callable[[Tensor, Tensor, Tensor], Tensor]
 VaeCall = Callable[[Tensor], Tensor]
@@ -38,6 +50,7 @@ class Model:
     fingerprint: str  # of the files
     unet_call: UnetCall
     vae_call: VaeCall
+    advance_call: Advance = advance  # what follows the U-Net in a step; see `solver.py`
 
     @property
     def latent_channels(self) -> int:
@@ -118,53 +131,88 @@ def load_model(
     path: Path,
     device: torch.device,
     dtype: torch.dtype,
-    *,
-    records: bool = True,
-    compiles: bool = False,
+    options: CallOptions | None = None,
+    phase: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> Model:
     """Loads a Stable Diffusion checkpoint in diffusers' folder format; never asks the network.
 
     Args:
-        records: whether a GPU replays U-Net calls; see `recorder.py`.
-        compiles: whether the U-Net and the VAE's decoder are compiled; see `compiled.py`.
+        phase: told which part is being loaded, for as long as it is.
 
     Raises:
         BadCheckpoint: a folder or file is missing or broken, or the parts do not fit together; the
             text says which.
     """
     check_folder(path)
-    unet = _load_module(UNet2DConditionModel, path, "unet", dtype).to(device).eval()
-    vae = _load_module(AutoencoderKL, path, "vae", dtype).to(device).eval()
+    with ThreadPoolExecutor(1, thread_name_prefix="fingerprint") as aside:
+        named = aside.submit(fingerprint, path)
+        parts = {}
+        for part, kind in WEIGHTY_PARTS.items():
+            with phase(part):
+                parts[part] = _load_module(kind, path, part, device, dtype)
+        with phase("fingerprint"):
+            name = named.result()
+    unet, vae = parts["unet"], parts["vae"]
     model = Model(
         name=path.resolve().name,
         device=device,
         dtype=dtype,
         tokenizer=_load(CLIPTokenizer, path, "tokenizer"),
-        text_encoder=_load_module(CLIPTextModel, path, "text_encoder", dtype).to(device).eval(),
+        text_encoder=parts["text_encoder"],
         unet=unet,
         vae=vae,
         scheduler_config=_scheduler_config(path),
-        fingerprint=fingerprint(path),
+        fingerprint=name,
         unet_call=call_unet(unet),
         vae_call=call_vae(vae),
     )
     _check_tokenizer(path, model)
-    return prepare(model, records=records, compiles=compiles)
+    return prepare(model, options or CallOptions())
 
 
-def prepare(model: Model, *, records: bool, compiles: bool) -> Model:
-    """The model with calls that are fast on its device."""
+def prepare(model: Model, options: CallOptions) -> Model:
+    """The model with calls that are as asked for; its modules may be changed."""
     predict, decode = call_unet(model.unet), call_vae(model.vae)
-    if compiles:
-        for part in (model.unet, model.vae):
-            part.to(memory_format=torch.channels_last)  # which pays only once compiled
-        predict = CompiledRows(predict, model.native_shape)
+    if options.fused:
+        model.unet.fuse_qkv_projections()
+    for part in _laid_channels_last(model, options):
+        part.to(memory_format=torch.channels_last)
+    if options.fixed_rows is not None and model.device.type == "cpu":
+        part_rows(model.unet)
+    plan_for = _plan_for(model, options)
+    if options.compiles:
+        for_each = plan_for is not None
+        predict = CompiledRows(predict, model.native_shape, for_each_count=for_each)
         decode = CompiledOneByOne(decode, model.native_shape)
     if model.device.type == "cuda":
         # Who asks for float32 gets it, and not TF32 inside convolutions, as is torch's habit.
         torch.backends.cudnn.allow_tf32 = False
-        predict = Recorder(predict) if records else predict
-    return replace(model, unet_call=predict, vae_call=decode)
+        predict = Recorder(predict) if options.records else predict
+    if plan_for is not None:
+        predict = PlannedRows(predict, plan_for)
+    if options.fixed_rows is not None:
+        decode = OneByOne(decode)
+    follow = fused(model.device, records=options.records, compiles=options.compiles)
+    return replace(model, unet_call=predict, vae_call=decode, advance_call=follow)
+
+
+def _laid_channels_last(model: Model, options: CallOptions) -> tuple[Any, ...]:
+    """By default what it was measured to make faster: docs/performance.md."""
+    if options.channels_last is not None:
+        return (model.unet, model.vae) if options.channels_last else ()
+    if model.device.type == "cpu":
+        return (model.vae,)
+    return (model.unet, model.vae) if options.compiles else ()
+
+
+def _plan_for(model: Model, options: CallOptions) -> PlanFor | None:
+    """None where calls have as many rows as there are."""
+    if options.fixed_rows is not None:
+        return fixed_plans(options.fixed_rows, model.native_shape)
+    if options.plan is not None:
+        plans = {model.native_shape: options.plan}
+        return plans.get
+    return None
 
 
 def _scheduler_config(path: Path) -> dict[str, Any]:
@@ -183,17 +231,25 @@ def _check_tokenizer(path: Path, model: Model) -> None:
         )
 
 
-def _load_module(module_class: Any, path: Path, part: str, dtype: torch.dtype) -> Any:
-    module, found = _load(
-        module_class, path, part, dtype=dtype, use_safetensors=True, output_loading_info=True
-    )
+def _load_module(
+    module_class: Any, path: Path, part: str, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """Straight from its file to the device, weight by weight: never the whole of it on the CPU."""
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    try:
+        module, found = _load(module_class, path, part, device_map={"": device}, **options)
+    except BadCheckpoint as error:
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise
+        # A weight that is in no file cannot be moved; loaded otherwise, the library says which.
+        module, found = _load(module_class, path, part, **options)
     missing = sorted(found["missing_keys"])
     if missing:  # left to chance by the libraries, with no more than a line in the log
         raise BadCheckpoint(
             f"The checkpoint's {path / part} lacks {len(missing)} of its weights, "
             f"{missing[0]} among them."
         )
-    return module
+    return module.eval()
 
 
 def _load(part_class: Any, path: Path, part: str, **options: Any) -> Any:

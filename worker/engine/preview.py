@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from worker.engine.decode import decode
+from worker.engine.device import upload
 from worker.engine.model import Model
 from worker.engine.sampler import make_scheduler
 
@@ -82,7 +83,7 @@ class Previewer:
             [pictures, h, w, 3] uint8 RGB, on the device, where nothing waits for it.
         """
         pairs = torch.tensor([self._clean.coefficients(t) for t in timesteps], dtype=torch.float32)
-        a, b = pairs.to(inputs.device, non_blocking=True).T.reshape(2, -1, 1, 1, 1)
+        a, b = upload(pairs, inputs.device).T.reshape(2, -1, 1, 1, 1)
         latents = a * inputs + b * outputs
         colours = torch.einsum("pchw,cr->phwr", latents, self._colours[:-1]) + self._colours[-1]
         return colours.nan_to_num(0.0).clamp(0, 255).round().to(torch.uint8)

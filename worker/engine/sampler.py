@@ -68,6 +68,13 @@ class SamplerTable:
             outputs=_last_used(self.output_coefficients[step:]),  # the newest is the step's own
         )
 
+    def evaluations(self, steps: range) -> range:
+        """The model evaluations of these steps. Samplers of several a step have them side by side:
+        the second order of `heun` and `kdpm2`, and the one that `pndm` adds to its first step."""
+        n = len(self)
+        first, behind = (-(-step * n // self.steps) for step in (steps.start, steps.stop))
+        return range(first, behind)
+
     def program(self, device: torch.device) -> Tensor:
         """The table as one tensor, [N, PROGRAM_WIDTH] float32, for the device to walk down."""
         columns = np.concatenate(

@@ -6,6 +6,7 @@ import torch
 
 from worker.engine.budget import RowBudget
 from worker.engine.device import finish
+from worker.engine.memory_plan import MemoryPlan
 from worker.engine.model import Model, Shape
 
 CANDIDATES = (2, 4, 8, 16, 32, 64)
@@ -15,8 +16,13 @@ ENOUGH_S = 1.0  # measuring ends when it has taken this long
 REPEATS = 2
 
 
-def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
+def measure_budget(
+    model: Model, memory: MemoryPlan | None = None
+) -> tuple[RowBudget, dict[int, float]]:
     """Finds the fewest rows past which a larger batch hardly pays; warms the U-Net up as well.
+
+    Args:
+        memory: tells how many rows there is room for.
 
     Returns:
         The budget, and the seconds that a U-Net call took by number of rows.
@@ -24,7 +30,11 @@ def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
     best_rows, best_per_row = LEAST_ROWS, float("inf")
     seconds: dict[int, float] = {}
     began = time.perf_counter()
+    most = memory.rows(model.native_shape) if memory is not None else max(CANDIDATES)
     for rows in CANDIDATES:
+        if rows > max(2, most):
+            best_rows = min(best_rows, most)
+            break
         try:
             seconds[rows] = unet_seconds(model, rows, model.native_shape)
         except (torch.OutOfMemoryError, MemoryError):
@@ -34,7 +44,7 @@ def measure_budget(model: Model) -> tuple[RowBudget, dict[int, float]]:
             best_rows, best_per_row = max(rows, LEAST_ROWS), seconds[rows] / rows
         if rows >= 4 * best_rows or time.perf_counter() - began > ENOUGH_S:
             break
-    return RowBudget(best_rows, model.native_shape), seconds
+    return RowBudget(best_rows, model.native_shape, memory), seconds
 
 
 @torch.inference_mode()

@@ -19,6 +19,8 @@ from contract.subscription import TagText
 OURS = (
     "negative_prompt",
     "guidance",
+    "guidance_start",
+    "guidance_stop",
     "steps",
     "sampler",
     "seed",

@@ -1,6 +1,6 @@
 // The form: what is asked for. It is kept over a reload, and never lost to an error.
 
-import { announce, busy, byId, el } from "./dom.js";
+import { announce, busy, byId, el, toast } from "./dom.js";
 import { Faults } from "./faults.js";
 import { Seed } from "./seed.js";
 import { Sizes } from "./sizes.js";
@@ -65,7 +65,7 @@ export class Composer {
   }
 
   /** Fills the form from a job's request. */
-  reuse({ request }, seed) {
+  reuse({ request, approximations }, seed) {
     for (const name of ["prompt", "negative_prompt", "sampler", "steps", "guidance", "images"]) {
       this.#fields[name].value = request[name];
     }
@@ -80,6 +80,8 @@ export class Composer {
     this.#fit();
     this.#input(this.#fields.prompt);
     this.#fields.prompt.focus();
+    if (approximations.includes("guidance_interval"))
+      toast("The form has no part of the steps for guidance: it is for all of them here.");
   }
 
   /** Everything as it was in the beginning. */

@@ -12,7 +12,7 @@ export function facts(job, n) {
     ["Size", size(job)],
     ["Seed", String(images[n]?.seed ?? request.seed + n)],
     ["Steps", String(request.steps)],
-    ["Guidance", String(request.guidance)],
+    ["Guidance", guidance(job)],
     ["Sampler", samplerName(request.sampler)],
     ["Model", job.model],
     ["Asked", moment(job.created_at)],
@@ -21,4 +21,12 @@ export function facts(job, n) {
     ["Job", job.id],
   ];
   return rows.filter(([, value]) => value);
+}
+
+function guidance({ request, approximations }) {
+  if (!approximations.includes("guidance_interval")) return String(request.guidance);
+  const [from, to] = [request.guidance_start, request.guidance_stop].map(
+    (share) => `${Math.round(100 * share)}%`,
+  );
+  return `${request.guidance}, from ${from} to ${to} of the steps`;
 }

@@ -16,6 +16,8 @@ export function requestFor(job, image) {
   const kept = Object.entries(request).filter(([name]) => !ASIDE.includes(name));
   const body = { ...Object.fromEntries(kept), seed: image?.seed ?? request.seed };
   if (request.quality !== null) body.quality = request.quality;
+  if (request.guidance_start === 0) delete body.guidance_start;
+  if (request.guidance_stop === 1) delete body.guidance_stop;
   if (request.resized_width !== null) {
     Object.assign(body, {
       width: request.resized_width,

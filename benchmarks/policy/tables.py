@@ -1,0 +1,66 @@
+"""What benchmarks/policies.py found, as tables for a terminal or a document."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+HEAD = (
+    "load",
+    "policy",
+    "p50 s",
+    "p95 s",
+    "p99 s",
+    "p95 of the short",
+    "on time",
+    "pictures/s",
+    "on time/s",
+    "rows a call",
+)
+
+
+def show(content: Mapping[str, Any]) -> None:
+    for name, traffic in content["traffics"].items():
+        print(f"\n{name}: at saturation, pictures/s")
+        for policy, found in traffic["capacity_per_s"].items():
+            print(f"  {policy:24s} {with_range(found)}")
+        print(f"  step-level over request-level {with_range(traffic['capacity_ratio'])}\n")
+        print(table(HEAD, rows(traffic)))
+    if "exactness_of_255" in content:
+        print(f"\npictures of both differ by at most {content['exactness_of_255']} of 255")
+    print()
+    for name, found in content["bars"].items():
+        kind = "at least" if "at least" in found else "at most"
+        print(f"{found['bar']}  {name}: {found['found']:.2f} (bar: {kind} {found[kind]})")
+
+
+def rows(traffic: Mapping[str, Any]) -> Iterable[list[str]]:
+    for load, at_load in traffic["loads"].items():
+        for policy, found in at_load["policies"].items():
+            middle = {name: value and value["median"] for name, value in found.items()}
+            short = middle["short_p95_s"]
+            yield [
+                load,
+                policy,
+                f"{middle['p50_s']:.2f}",
+                with_range(found["p95_s"]),
+                f"{middle['p99_s']:.2f}",
+                f"{short:.2f}" if short is not None else "",
+                f"{middle['on_time']:.0%}",
+                f"{middle['pictures_per_s']:.2f}",
+                f"{middle['goodput_per_s']:.2f}",
+                f"{middle['rows_per_call']:.1f}",
+            ]
+
+
+def with_range(found: Mapping[str, float]) -> str:
+    """The median, and the least and the most where there were several."""
+    text = f"{found['median']:.2f}"
+    if found["least"] == found["most"]:
+        return text
+    return f"{text} ({found['least']:.2f} to {found['most']:.2f})"
+
+
+def table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+    """In Markdown."""
+    lines = [list(head), *map(list, body)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

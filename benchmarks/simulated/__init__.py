@@ -1,0 +1,1 @@
+"""A device that is a table of measured step times, and what works with it."""
