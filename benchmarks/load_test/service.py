@@ -7,6 +7,7 @@ before it, which does not wait, shows how long acceptance took and what the serv
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class Job:
             started=_moment(told["started_at"]),
             ended=_moment(told["ended_at"]),
             estimated_s=told["estimated_s"],
-            timings={name.removesuffix("_s"): s for name, s in timings if s is not None},
+            timings={
+                sys.intern(name.removesuffix("_s")): s for name, s in timings if s is not None
+            },
             pictures={image["url"]: image["bytes"] for image in told["images"]},
             error=told["error"]["code"] if told["error"] else None,
             cached=told["cached"],

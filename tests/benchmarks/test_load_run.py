@@ -129,7 +129,10 @@ def test_what_takes_too_long_is_given_up_and_cancelled() -> None:
         assert run.cancelled == len(jobs)
 
 
-def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_stopped_gives_the_report_of_what_there_is(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
     with played_service() as service:
         words = ["--users", "3", "--requests", "100", "--pace", "0.02", "--warm-up", "0"]
         words += ["--report", str(tmp_path)]
@@ -139,7 +142,7 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         until(lambda: len(service.posts) > 10)
         service.ends = False
         until(lambda: service.waiting == 3)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(sent)
         out, told = running.communicate(timeout=20)
     assert running.returncode == 0, told
     html, figures = sorted(tmp_path.iterdir())
@@ -167,6 +170,7 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         (["--url", "http://127.0.0.1:9"], "--url"),
         (["--report", "/dev/null/report.html"], "--report"),
         (["--json", "/dev/null/figures.json"], "--json"),
+        (["--key", "secret\n"], "--key"),
     ],
 )
 def test_a_bad_option_is_one_sentence_that_names_it(
@@ -183,3 +187,4 @@ def test_a_bad_option_is_one_sentence_that_names_it(
     assert status in (1, 2)
     assert said.startswith(option), said
     assert len(said.splitlines()) == 1
+    assert "secret" not in said
