@@ -65,8 +65,11 @@ def make_room(most_open: int) -> None:
 
 
 async def card_of(service: Service, model: str | None) -> Card:
-    """Raises BadOption where there is no such model, or none."""
-    models = (await service.told("/models"))["models"]
+    """Raises BadOption where there is no such model, or none, or something else answers."""
+    try:
+        models = (await service.told("/models"))["models"]
+    except (ValueError, KeyError, TypeError):
+        raise BadOption("--url: what answers there is no darkroom.") from None
     if not models:
         raise BadOption("--url: no worker of this service has told yet what it draws.")
     wanted = [each for each in models if (each["id"] == model if model else each["default"])]

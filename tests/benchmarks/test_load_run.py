@@ -118,6 +118,16 @@ def test_pictures_of_the_service_itself_are_fetched_whole() -> None:
         assert all(outcome.has_succeeded for outcome in run.outcomes)
 
 
+def test_another_service_is_not_put_under_load(capsys: pytest.CaptureFixture[str]) -> None:
+    import load
+
+    with played_service() as service:
+        service.is_darkroom = False
+        assert load.main(["--url", service.url]) == 2
+    assert capsys.readouterr().err == "--url: what answers there is no darkroom.\n"
+    assert service.posts == []
+
+
 def test_what_takes_too_long_is_given_up_and_cancelled() -> None:
     with played_service() as service:
         service.ends = False
