@@ -163,7 +163,10 @@ class Service:
 
     def _own(self, link: str) -> httpx.URL:
         """A link of the service, whole. Raises Fault where it leads to another address."""
-        url = self._base.join(link)
+        try:
+            url = self._base.join(link)
+        except httpx.InvalidURL:
+            raise Fault("link to nowhere") from None
         if (url.scheme, url.host, url.port) != (
             self._base.scheme,
             self._base.host,

@@ -106,6 +106,9 @@ def test_no_link_leads_to_another_host() -> None:
         service.picture_link = f"{other.url}/jobs/{{id}}/images/0"
         run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0, fetch=True))
         assert {outcome.error for outcome in run.outcomes} == {"link to another host"}
+        service.picture_link = "//[::"
+        run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0, fetch=True))
+        assert {outcome.error for outcome in run.outcomes} == {"link to nowhere"}
         service.redirect = f"{other.url}/generate"
         run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0))
         assert {outcome.error for outcome in run.outcomes} == {"307"}
