@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from prompts import PROMPTS
 
 from contract.samplers import DEFAULT_SAMPLER, SAMPLERS
 from worker.engine.budget import RowBudget
@@ -30,7 +31,6 @@ from worker.engine.sampler import build_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where tests/ is
 
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 STEPS = 30
 GUIDANCE = 7.5
 LEAST_DB = 30.0

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from prompts import PROMPTS
 from torch.profiler import ProfilerActivity, profile
 
 from worker.engine.budget import RowBudget
@@ -56,7 +57,6 @@ MIX = (
     ("dpmpp_2m_sde", 24, 6.0),
     ("pndm", 28, 9.0),
 )
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from engine import PROMPTS, machine
+from engine import machine
 from numpy.typing import NDArray
 from PIL import Image
+from prompts import PROMPTS
 
 from contract.rows import guided_steps
 from worker.engine.budget import RowBudget

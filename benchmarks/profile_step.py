@@ -22,7 +22,8 @@ from pathlib import Path
 from threading import Thread
 
 import torch
-from engine import MIX, PROMPTS, machine
+from engine import MIX, machine
+from prompts import PROMPTS
 from redis import Redis
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
