@@ -77,7 +77,7 @@ class Census:
 
 
 def take_census(connection: Redis) -> Census:
-    """Of workers that differ in memory, what the largest one draws is what a model offers."""
+    """Where workers differ in memory, a model offers what the largest of them draws."""
     workers = live_workers(connection)
     models = {
         model.id: model.model_copy(update={"max_side": largest_side(model, workers)})

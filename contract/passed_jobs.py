@@ -1,5 +1,6 @@
 """Jobs that a worker leaves where they stand, since others can do them and it cannot."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +29,13 @@ class Waiting:
 
 
 class PassedJobs:
-    """Those at the front of one queue. They are remembered as long as they stand there, and until
-    others can do something else: who looks again reads their ids and no more."""
+    """Those at the front of one queue. They are remembered as long as they stand there and are left
+    to others, since what a job asks never changes: who looks again reads their ids and no more."""
 
     def __init__(self, queue: Queue, ability: Ability | None = None):
         self.ability = ability or Ability()
         self._queue = queue
-        self._passed: set[bytes | str] = set()
+        self._passed: dict[bytes | str, float] = {}  # and until when
 
     def __bool__(self) -> bool:
         """Whether there were some at the last look."""
@@ -42,18 +43,20 @@ class PassedJobs:
 
     def first_behind(self) -> Waiting | None:
         """The first job that is none of them; None where there is none, or not seen yet."""
-        passed: set[bytes | str] = set()
-        before = set() if self.ability.has_changed() else self._passed
-        read, self._passed = 0, passed
+        passed: dict[bytes | str, float] = {}
+        read, before, self._passed = 0, self._passed, passed
+        now = time.time()
         at, size = 0, PAGE if before else 1
         while page := self._queue.connection.lrange(self._queue.key, at, at + size - 1):
             for n, member in enumerate(page):
-                if member not in before:
+                until = before.get(member, 0.0)
+                if until <= now:
                     waiting = self._read(member, at + n)
                     read += 1
-                    if not self.ability.leaves(waiting.kwargs):
+                    until = self.ability.leaves_until(waiting.kwargs)
+                    if until <= now:
                         return waiting
-                passed.add(member)
+                passed[member] = until
                 if read == MOST_READ:
                     return None
             if len(page) < size:

@@ -37,14 +37,7 @@ from contract.pictures.opening import open_store
 from contract.progress import JobProgress
 from contract.transactions import Claim
 from contract.version import CONTRACT_VERSION
-from contract.workers import (
-    WORKER_TTL_S,
-    ModelCard,
-    WorkerCard,
-    largest_side,
-    live_workers,
-    withdraw,
-)
+from contract.workers import WORKER_TTL_S, ModelCard, WorkerCard, withdraw
 from worker.checkpoints import Checkpointer
 from worker.development import Development
 from worker.engine.picture import StepReport
@@ -119,12 +112,7 @@ class BatchWorker(BaseWorker):
         """Executions whose job is no longer ours, and how that is counted and told."""
         self._stopping = StopFlag()
         self._stopped_at = 0.0
-        ability = Ability(
-            self.contract_version,
-            model_card.max_side,
-            lambda: largest_side(model_card, live_workers(connection)),
-        )
-        self._passed = PassedJobs(queue, ability)
+        self._passed = PassedJobs(queue, Ability(self.contract_version, model_card.max_side))
         self._popped_in_vain = False
         self._is_refused = False  # by Redis, at the last look for a job
         store = open_store(settings, connection)

@@ -255,10 +255,10 @@ class Intake:
         try:
             require_known(claim.job.kwargs, self._passed.ability.known)
             request = job_request(claim.job.kwargs)
-            check(request, self._card)
             begun, told = self._begun(claim)
             if not begun:  # what is begun is finished
                 require_in_time(claim.job.kwargs)
+            check(request, self._card)
             origin = Origin.of(claim.job.kwargs)
             return claim, Development(claim.job_id, request, begun, origin, told)
         except DarkroomError as error:

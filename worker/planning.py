@@ -70,4 +70,7 @@ def _tell(model: Model, plan: MemoryPlan, asked: int) -> None:
             bytes_of_one(needs, (asked, asked), plan.calls) / 1e9,
         )
     if plan.pictures((plan.side, plan.side)) == 0:
-        logger.warning("the largest pictures are decoded in tiles, for want of memory")
+        logger.warning(
+            "pictures with more pixels than %dx%d are decoded in tiles, for want of memory",
+            *2 * (max(native) * factor,),
+        )

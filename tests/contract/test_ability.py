@@ -1,57 +1,35 @@
+import time
 from typing import Any
 
 import pytest
 
-from contract.ability import Ability, longest_side
+from contract.ability import Ability
 from contract.version import CONTRACT_VERSION
 
 
 def job(side: int = 64, **arguments: Any) -> dict[str, Any]:
-    return {"request": {"width": 32, "height": side}, **arguments}
+    return {"request": {"width": 32, "height": side}, "deadline": time.time() + 60} | arguments
 
 
-@pytest.fixture(autouse=True)
-def _asks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contract.ability.ASK_S", 0.0)
-
-
-def test_a_newer_job_is_for_others() -> None:
-    newer = job(version=CONTRACT_VERSION + 1)
+def test_a_newer_job_is_for_others_whatever_its_deadline() -> None:
+    newer = job(version=CONTRACT_VERSION + 1, deadline=1.0)
     assert Ability().leaves(newer)
     assert not Ability(known=CONTRACT_VERSION + 1).leaves(newer)
     assert not Ability().leaves(job())
 
 
-def test_what_is_too_large_is_for_others_only_where_one_of_them_draws_it() -> None:
-    others = [128]
-    ability = Ability(max_side=64, largest=lambda: others[0])
-    sides = (64, 128, 136)
-    assert [ability.leaves(job(side)) for side in sides] == [False, True, False]
-    assert not ability.has_changed()
-    others[0] = 64
-    assert ability.has_changed()
-    assert not ability.has_changed()
-    assert not any(ability.leaves(job(side)) for side in sides)
+def test_what_is_too_large_is_for_others_until_its_deadline() -> None:
+    ability = Ability(max_side=64)
+    assert [ability.leaves(job(side)) for side in (64, 72)] == [False, True]
+    assert not ability.leaves(job(72, deadline=time.time() - 1))
+    assert not Ability().leaves(job(72))
 
 
-def test_nobody_is_asked_what_others_draw_before_that_matters() -> None:
-    def fail() -> int:
-        raise AssertionError
-
-    ability = Ability(max_side=64, largest=fail)
-    assert not ability.leaves(job(64))
-    assert not ability.has_changed()
+@pytest.mark.parametrize("deadline", [None, "soon"])
+def test_a_job_without_a_deadline_is_left_to_nobody(deadline: object) -> None:
+    assert not Ability(max_side=64).leaves(job(72, deadline=deadline))
 
 
-def test_what_is_seldom_asked_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contract.ability.ASK_S", 3600.0)
-    answers = iter([128])
-    ability = Ability(max_side=64, largest=lambda: next(answers))
-    assert ability.leaves(job(128))
-    assert ability.leaves(job(128))
-    assert not ability.has_changed()
-
-
-@pytest.mark.parametrize("kwargs", [None, [], {}, {"request": 1}, {"request": {"width": "64"}}])
-def test_arguments_that_say_no_size_have_none(kwargs: Any) -> None:
-    assert longest_side(kwargs) == 0
+@pytest.mark.parametrize("kwargs", [None, [], {}, {"request": 1}, {"request": {"width": "640"}}])
+def test_arguments_that_say_no_size_are_for_anybody(kwargs: Any) -> None:
+    assert not Ability(max_side=64).leaves(kwargs)
