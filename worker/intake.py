@@ -208,7 +208,7 @@ class Intake:
         self._reading.shutdown(wait=False, cancel_futures=True)
 
     def _room(self) -> Room:
-        room = Room(self._engine.budget)
+        room = Room(self._engine.budget, self._engine.beside())
         ahead = self._engine.rows_ahead()
         for _, development in self.jobs.values():
             self._fill(room, development, ahead)
@@ -228,7 +228,8 @@ class Intake:
             """A suspect waits in the queue for a worker that has nothing else to do."""
             if is_suspect:
                 return False
-            return room.fits(self._shape(request), request.most_rows, request.is_urgent)
+            shape, rows = self._shape(request), request.most_rows
+            return room.fits(shape, rows, request.is_urgent, request.evaluations)
 
         arrivals: list[Arrival] = []
         try:
