@@ -18,6 +18,7 @@ from pathlib import Path
 import diffusers
 import torch
 from families import FAMILIES, POOLED, TIME_IDS, Family, build_unet, build_vae, caller
+from given import new_file
 from torch import Tensor
 
 from worker.engine.device_memory import RESERVE
@@ -110,7 +111,7 @@ def largest_whole(plan: MemoryPlan) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     diffusers.logging.set_verbosity_error()

@@ -28,7 +28,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from engine import machine
+from machine import machine
 from policy.devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
 from policy.outcome import OBJECTIVE
 from policy.pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
