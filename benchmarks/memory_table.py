@@ -19,6 +19,7 @@ import diffusers
 import torch
 from families import FAMILIES, POOLED, TIME_IDS, Family, build_unet, build_vae, caller
 from given import new_file
+from simulated.step_times import measured_run
 from torch import Tensor
 
 from worker.engine.device_memory import RESERVE
@@ -116,7 +117,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     diffusers.logging.set_verbosity_error()
     counted = {family.name: needs(family) for family in FAMILIES}
-    found = factors(counted, json.loads(MEASURED.read_text())["first run"])
+    found = factors(counted, measured_run(MEASURED))
     worst = {part: max(each[part] for each in found.values()) for part in ("unet", "decoder")}
     result: dict[str, object] = {"computed": True, "measured_over_counted": found, "families": {}}
     for family in FAMILIES:
