@@ -381,6 +381,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two workers for two seconds")
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
+    try:
+        StepTimes.read(options.table, options.family)
+    except (OSError, ValueError) as error:
+        parser.error(f"--table: {error}")
     setting = Setting(options.table.resolve(), options.family, options.redis_server)
     about: dict[str, Any] = {
         "machine": machine() | {"load_before": os.getloadavg()},

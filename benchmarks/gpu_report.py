@@ -30,6 +30,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from families import FAMILIES, SMALL
 from given import new_file
 from gpu.call_times import attention, decoders, unets
@@ -234,8 +235,11 @@ def wanted(options: argparse.Namespace, known: Result) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     warnings.simplefilter("ignore")
-    diffusers.logging.set_verbosity_error()
-    keep_compiled(None)  # where the service looks, too
+    for library in (diffusers, transformers):
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
+    if options.compile:
+        keep_compiled(None)  # where the service looks, too
     known: Result = json.loads(options.json.read_text()) if options.rest else {}
     if known and known["machine"]["gpu"] != machine()["gpu"]:
         sys.exit(f"--rest: {options.json} is of another device")

@@ -94,9 +94,7 @@ def _bar(name: str, found: float, bar: float, goal: float | None = None) -> list
 def missing(result: Figures) -> str:
     told: Mapping[str, Any] = result.get("sections", {})
     failed = [name for name, each in told.items() if "failed" in each]
-    left_out = [
-        f"{name} ({each['left_out']:.0f} s)" for name, each in told.items() if "left_out" in each
-    ]
+    left_out = {name: each["left_out"] for name, each in told.items() if "left_out" in each}
     lines = []
     if failed:
         lines.append(f"Failed: {', '.join(failed)}; the JSON says how.")
