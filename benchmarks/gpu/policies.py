@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from families import build_model
-from policies import compare
+from policies import BAR_TRAFFICS, SMALL, compare
+from policy.runs import BAR_LOAD, Plan
 
 from gpu.setting import Setting, Tree
 from worker.engine.unet_timing import unet_seconds
@@ -13,7 +14,11 @@ DURATION = 9  # times what a rate is measured for
 
 def policies(setting: Setting) -> Iterator[Tree]:
     model = build_model(setting.families[0], setting.device, setting.dtype)
-    if setting.records:  # now, and not in the turn of whichever policy is the first to call them
+    plan = SMALL
+    if setting.records:
+        limit_s = DURATION * setting.measured_s / len(BAR_TRAFFICS)
+        plan = Plan(400, 0, 400, loads=(BAR_LOAD,), limit_s=limit_s)
+        # Now, and not in the turn of whichever policy is the first to call so many rows.
         for rows in range(1, setting.budget_rows + 1):
             unet_seconds(model, rows, model.native_shape)
-    yield {"policies": compare(model, setting.budget_rows, DURATION * setting.measured_s)}
+    yield {"policies": compare(model, setting.budget_rows, plan)}
