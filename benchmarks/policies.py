@@ -29,7 +29,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from engine import machine
+from machine import machine
 from policy.devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
 from policy.outcome import OBJECTIVE
 from policy.pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
@@ -99,11 +99,10 @@ def exactness(device: RealDevice) -> int:
     return max(int(np.abs(one.astype(int) - other.astype(int)).max()) for one, other in pairs)
 
 
-def compare(model: Model, most_rows: int = 32, measured_s: float = 60.0) -> dict[str, Any]:
-    """All bars on a real device, in about so many seconds of its time."""
+def compare(model: Model, most_rows: int, plan: Plan) -> dict[str, Any]:
+    """All bars on a real device."""
     device = RealDevice(model, most_rows, alone_repeats=1)
-    traffics = (EQUAL, MIXED, SHORT)
-    plan = Plan(400, 0, 400, loads=(BAR_LOAD,), limit_s=measured_s / len(traffics))
+    traffics = [TRAFFICS[name] for name in BAR_TRAFFICS]
     found = {traffic.name: measure(device, traffic, plan) for traffic in traffics}
     return {
         "rows": most_rows,

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markdown_table import table
+
 HEAD = (
     "load",
     "policy",
@@ -67,10 +69,3 @@ def with_range(found: Mapping[str, float]) -> str:
     if found["least"] == found["most"]:
         return text
     return f"{text} ({found['least']:.2f} to {found['most']:.2f})"
-
-
-def table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
-    """In Markdown."""
-    lines = [list(head), *map(list, body)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

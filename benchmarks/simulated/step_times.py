@@ -31,10 +31,13 @@ class StepTimes:
             slow_down: what all times are multiplied with.
             mode: how the calls are made: `diffusers`, `recorded` or `compiled`; what was not
                 measured that way counts as diffusers makes it.
+
+        Raises:
+            ValueError: the table does not have the family.
         """
-        report = json.loads(table.read_text())
-        runs = [report, *(run for run in report.values() if isinstance(run, dict))]
-        run = next(run for run in runs if "unets" in run and "decoders" in run)
+        run = measured_run(table)
+        if family not in run["unets"] or family not in run["decoders"]:
+            raise ValueError(f"{table} has no times of {family}")
         unet, decoder = run["unets"][family], run["decoders"][family]
         return cls(
             unet.get("cells", CELLS.get(family)),
@@ -64,6 +67,19 @@ class StepTimes:
     def pictures_per_s(self, pictures: int, steps: int) -> float:
         """Of a device that always has so many guided pictures in work, which end one by one."""
         return pictures / (steps * self.step_s(2 * pictures) + pictures * self.decode_s(1))
+
+
+def measured_run(table: Path) -> dict[str, Any]:
+    """
+    Raises:
+        ValueError: no run of the table measured U-Nets and decoders.
+    """
+    report = json.loads(table.read_text())
+    runs = [report, *(run for run in report.values() if isinstance(run, dict))]
+    for run in runs:
+        if "unets" in run and "decoders" in run:
+            return dict(run)
+    raise ValueError(f"{table} has no times of U-Nets and decoders")
 
 
 def _slower(seconds: Mapping[str, Any], factor: float) -> dict[int, float]:
