@@ -16,7 +16,7 @@ from worker.engine.engine import Engine
 from worker.engine.fitted_decoder import fit_decoder
 from worker.engine.memory_plan import MemoryPlan
 from worker.engine.model import Model, load_model
-from worker.engine.unet_timing import measure_budget
+from worker.engine.unet_timing import measure_budget, unet_seconds
 from worker.planning import memory_plan
 from worker.settings import WorkerSettings
 from worker.start_phases import StartPhases
@@ -91,6 +91,8 @@ def _require_room(plan: MemoryPlan, model: Model, options: CallOptions) -> None:
 def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudget:
     if settings.max_rows is not None:
         rows = min(settings.max_rows, plan.rows(model.native_shape))
+        if model.device.type == "cuda" and not settings.compile:
+            unet_seconds(model, rows, model.native_shape)  # chooses kernels, and is recorded
         return RowBudget(rows, model.native_shape, plan)
     budget, seconds = measure_budget(model, plan)
     measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
