@@ -84,10 +84,10 @@ def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudg
         rows = min(settings.max_rows, most)
         if model.device.type == "cuda" and not settings.compile:
             unet_seconds(model, rows, model.native_shape)  # chooses kernels, and is recorded
-        return RowBudget(rows, model.native_shape, plan)
+        return RowBudget(rows, model.native_shape, plan, is_strict=settings.fixed_rows is not None)
     if settings.fixed_rows is not None:
         rows = whole_calls(settings.fixed_rows, most)
-        return RowBudget(rows, model.native_shape, plan)
+        return RowBudget(rows, model.native_shape, plan, is_strict=True)
     budget, seconds = measure_budget(model, plan)
     measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())
     logger.info("row budget %d, from U-Net calls of %s", budget.native_rows, measured)

@@ -66,6 +66,13 @@ def test_where_memory_has_no_room_nobody_rides_beside(engine: Engine) -> None:
     assert engine.step().rows == BUDGET
 
 
+def test_where_calls_have_a_fixed_row_count_nobody_rides_beside(engine: Engine) -> None:
+    engine.budget = RowBudget(BUDGET, engine.model.native_shape, is_strict=True)
+    full(engine)
+    add(engine, "short", steps=1)
+    assert engine.step().rows == BUDGET
+
+
 def test_pictures_beside_each_other_are_exact(engine: Engine, references: References) -> None:
     wishes = [Wish("dpmpp_2m_karras", 12, seed=n) for n in range(FULL)]
     wishes += [Wish("euler_a", 3, seed=9), Wish("lms", 4, seed=10, guidance=1.0)]

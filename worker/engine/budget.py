@@ -18,6 +18,7 @@ class RowBudget:
     native_rows: int
     native_shape: Shape
     memory: MemoryPlan | None = None  # where it is None, there is enough
+    is_strict: bool = False  # whether nobody rides beside it, since calls have a fixed row count
 
     def rows(self, shape: Shape) -> int:
         """At least 2, so that any one guided picture fits."""
@@ -29,6 +30,8 @@ class RowBudget:
     def margin(self, shape: Shape) -> int:
         """Rows beside those of `rows`, for pictures that will be gone before any of these is free:
         half as many, where memory has room for them."""
+        if self.is_strict:
+            return 0
         rows = self.rows(shape)
         most = self.memory.rows(shape) if self.memory is not None else 2 * rows
         return max(0, min(rows // 2, most - rows))
