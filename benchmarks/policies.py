@@ -4,12 +4,14 @@
 
 One by one: a request at a time. Request-level: diffusers' batches of requests that are equal in
 size, steps, sampler and guidance, of as many rows as the engine may have, with up to 50 ms of
-waiting for company. Step-level: darkroom's engine; on the simulated device once more with each
-U-Net call padded to one number of rows. Loads are shares of what the request-level policy does at
-most with that very traffic: its throughput with USERS requests always there. Time is a virtual
-clock's (`virtual_clock.py`): what the device does is measured, and waiting is skipped. With
-`--simulated` the device is a table of measured step times; the engine is the real one all the same.
-An H100 measured its steps in two runs: all is told by the first, the bars by both, side by side.
+waiting for company. Step-level: darkroom's engine, with half as many rows more for pictures that
+are gone before there is room (beyond its last row count a table of step times goes on in
+proportion); on the simulated device once more with each U-Net call padded to one number of rows.
+Loads are shares of what the request-level policy does at most with that very traffic: its
+throughput with USERS requests always there. Time is a virtual clock's (`virtual_clock.py`): what
+the device does is measured, and waiting is skipped. With `--simulated` the device is a table of
+measured step times; the engine is the real one all the same. An H100 measured its steps in two
+runs: all is told by the first, the bars by both, side by side.
 
 Bars, step-level over request-level: p95 at a load of 0.8 on mixed traffic at most 0.5; throughput
 at saturation at least 1.0 on equal and 1.5 on mixed traffic; p95 of short requests among long ones
