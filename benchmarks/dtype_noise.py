@@ -23,6 +23,7 @@ from given import STARTER, checkpoint, new_file, whole
 from likeness import psnr
 from machine import machine
 from numpy.typing import NDArray
+from prompts import PROMPTS
 
 from contract.samplers import DEFAULT_SAMPLER, SAMPLERS
 from worker.engine.budget import RowBudget
@@ -33,7 +34,6 @@ from worker.engine.sampler import build_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where tests/ is
 
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 STEPS = 30
 GUIDANCE = 7.5
 LEAST_DB = 30.0

@@ -29,6 +29,7 @@ import torch
 from given import STARTER, checkpoint, new_file, whole
 from machine import machine
 from markdown_table import table
+from prompts import PROMPTS
 from torch.profiler import ProfilerActivity, profile
 
 from worker.engine.budget import RowBudget
@@ -57,7 +58,6 @@ MIX = (
     ("dpmpp_2m_sde", 24, 6.0),
     ("pndm", 28, 9.0),
 )
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 
 
 @dataclass(frozen=True, slots=True)

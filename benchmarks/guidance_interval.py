@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
-from engine import PROMPTS
 from given import STARTER, checkpoint, new_file, whole
 from likeness import psnr
 from machine import machine
 from numpy.typing import NDArray
 from PIL import Image
+from prompts import PROMPTS
 
 from contract.rows import guided_steps
 from worker.engine.budget import RowBudget

@@ -22,9 +22,10 @@ from itertools import pairwise
 from threading import Thread
 
 import torch
-from engine import MIX, PROMPTS
+from engine import MIX
 from given import STARTER, checkpoint, new_file, whole
 from machine import machine
+from prompts import PROMPTS
 from redis import Redis
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile

@@ -3,12 +3,13 @@
 import json
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 TABLE = Path("docs/benchmarks/gpu-h100.json")
 FAMILY = "SD 1.5"
+FIRST = "first run"
 CELLS = {"SD 1.5": 64, "SD 2.1": 96, "SDXL": 128}
 """Side of a native picture in latent space, which the first reports do not say."""
 
@@ -45,6 +46,17 @@ class StepTimes:
                 for each in (unet, decoder)
             ),
         )
+
+    @classmethod
+    def runs(cls, table: Path, family: str) -> dict[str, Self]:
+        """By each run that measured the recorded U-Net calls; decoders are those of the first."""
+        first = cls.read(table, family)
+        found = {FIRST: first}
+        for name, run in json.loads(table.read_text()).items():
+            taken = run.get("recorded_ms", {}).get(family) if isinstance(run, dict) else None
+            if taken is not None:
+                found[name.partition(",")[0]] = replace(first, unet_s=_slower(taken, 0.001))
+        return found
 
     def step_s(self, rows: int) -> float:
         return _between(self.unet_s, rows)
