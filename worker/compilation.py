@@ -85,10 +85,10 @@ def broken_library(error: Exception) -> Path | None:
 
 
 def _warm_up(model: Model, counts: tuple[int, ...]) -> dict[int, float]:
-    """Seconds of a U-Net call by row count."""
+    """Seconds of a U-Net call by row count. The largest is first, as `recorder.py` wants it."""
     seconds = {}
     parts = len(counts) + 1
-    for number, rows in enumerate(counts, 1):
+    for number, rows in enumerate(sorted(counts, reverse=True), 1):
         logger.info("compiling %d of %d: the U-Net at %d rows", number, parts, rows)
         seconds[rows] = unet_seconds(model, rows, model.native_shape)
     logger.info("compiling %d of %d: the decoder and the samplers' update", parts, parts)

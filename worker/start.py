@@ -16,7 +16,7 @@ from worker.engine.engine import Engine
 from worker.engine.fitted_decoder import fit_decoder
 from worker.engine.memory_plan import MemoryPlan
 from worker.engine.model import Model, load_model
-from worker.engine.unet_timing import measure_budget, whole_calls
+from worker.engine.unet_timing import measure_budget, unet_seconds, whole_calls
 from worker.planning import memory_plan
 from worker.settings import WorkerSettings
 from worker.start_phases import StartPhases
@@ -81,7 +81,10 @@ def _require_room(plan: MemoryPlan, model: Model, options: CallOptions) -> None:
 def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudget:
     most = plan.rows(model.native_shape)
     if settings.max_rows is not None:
-        return RowBudget(min(settings.max_rows, most), model.native_shape, plan)
+        rows = min(settings.max_rows, most)
+        if model.device.type == "cuda" and not settings.compile:
+            unet_seconds(model, rows, model.native_shape)  # chooses kernels, and is recorded
+        return RowBudget(rows, model.native_shape, plan)
     if settings.fixed_rows is not None:
         rows = whole_calls(settings.fixed_rows, most)
         return RowBudget(rows, model.native_shape, plan)

@@ -12,9 +12,12 @@ from worker.engine.sampler import HISTORY, PROGRAM_WIDTH
 from worker.engine.solver import Compiled, advance, filled, rehearse, scale
 
 CELLS = (4, 16, 16)
+WIDE = (4, 8, 24)
 
 
-def given(pictures: int, guided: int, *, draws: bool = True) -> list[Tensor]:
+def given(
+    pictures: int, guided: int, *, draws: bool = True, cells: tuple[int, ...] = CELLS
+) -> list[Tensor]:
     """What `advance` takes."""
     source = torch.Generator().manual_seed(10 * pictures + guided)
 
@@ -23,12 +26,12 @@ def given(pictures: int, guided: int, *, draws: bool = True) -> list[Tensor]:
 
     arguments = [
         drawn(pictures, PROGRAM_WIDTH),
-        drawn(pictures, 2 * HISTORY, *CELLS),
-        drawn(guided + pictures, *CELLS),
+        drawn(pictures, 2 * HISTORY, *cells),
+        drawn(guided + pictures, *cells),
         pairs_of(guided, pictures),
         drawn(pictures, 1, 1, 1),
     ]
-    return [*arguments, drawn(pictures, *CELLS)] if draws else arguments
+    return [*arguments, drawn(pictures, *cells)] if draws else arguments
 
 
 def test_a_step_is_the_sum_that_its_program_says() -> None:
@@ -85,7 +88,7 @@ def test_company_changes_no_bit_of_a_step(pictures: int) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it loads inductor
 @torch.inference_mode()
-def test_compiled_it_is_one_kernel_for_any_number_of_pictures() -> None:
+def test_compiled_it_is_one_kernel_for_any_number_of_pictures_of_any_size() -> None:
     torch._dynamo.reset()
     compiled = Compiled(advance)
     metrics.reset()
@@ -93,6 +96,7 @@ def test_compiled_it_is_one_kernel_for_any_number_of_pictures() -> None:
     assert metrics.generated_kernel_count == 1
     for pictures, guided in ((5, 3), (1, 1), (16, 16), (2, 0), (1, 0), (7, 1)):
         for draws in (True, False):
-            arguments = given(pictures, guided, draws=draws)
-            torch.testing.assert_close(compiled(*arguments), advance(*arguments))
+            for cells in (CELLS, WIDE):
+                arguments = given(pictures, guided, draws=draws, cells=cells)
+                torch.testing.assert_close(compiled(*arguments), advance(*arguments))
     assert metrics.generated_kernel_count == 1

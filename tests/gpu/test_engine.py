@@ -63,7 +63,7 @@ def test_a_turn_never_waits_for_the_gpu(half: Model, request: pytest.FixtureRequ
     shape does, which is to choose kernels and record them."""
     engine = engine_of(half)
     assert engine.previewer
-    for prompt in ("apple", "rocket", "castle"):
+    for prompt in ("apple", "rocket", "teapot", "castle"):
         expected = developed(engine, prompt)
     engine.prompts._known.clear()
     request.getfixturevalue("no_waiting")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._inductor import metrics
 
-from tests.engine.test_solver import CELLS, given
+from tests.engine.test_solver import CELLS, WIDE, given
 from worker.engine.solver import Compiled, Recorded, advance, rehearse
 
 MIXES = ((5, 3), (1, 1), (16, 16), (2, 0), (1, 0), (5, 5))
@@ -28,6 +28,7 @@ def test_compiled_it_is_one_kernel() -> None:
     compiled = Compiled(advance)
     rehearse(compiled, CELLS[0], CELLS[1:], torch.device("cuda"))
     for pictures, guided in MIXES:
-        arguments = [each.cuda() for each in given(pictures, guided)]
-        torch.testing.assert_close(compiled(*arguments), advance(*arguments))
+        for cells in (CELLS, WIDE):
+            arguments = [each.cuda() for each in given(pictures, guided, cells=cells)]
+            torch.testing.assert_close(compiled(*arguments), advance(*arguments))
     assert metrics.generated_kernel_count == 1

@@ -114,11 +114,12 @@ def fused(device: torch.device, *, records: bool, compiles: bool) -> Advance:
 
 @torch.inference_mode()
 def rehearse(follow: Advance, channels: int, shape: tuple[int, int], device: torch.device) -> None:
-    """Has what follows a U-Net call compiled before a picture waits for it."""
-    pictures = 5  # a number that no other side has, which torch would take for the same
-    past = torch.zeros(pictures, 2 * HISTORY, channels, *shape, device=device)
+    """Has what follows a U-Net call compiled before a picture waits for it, for all sizes: torch
+    would take sides of one length for the same, as those of a square picture."""
+    pictures, height, width = 7, shape[0] + 1, shape[1] + 2
+    past = torch.zeros(pictures, 2 * HISTORY, channels, height, width, device=device)
     current, guidance = past.new_zeros(pictures, PROGRAM_WIDTH), past.new_ones(pictures, 1, 1, 1)
-    answers = past.new_zeros(2 * pictures, channels, *shape)
+    answers = past.new_zeros(2 * pictures, channels, height, width)
     follow(current, past, answers, pairs_of(pictures, pictures).to(device), guidance)
 
 
