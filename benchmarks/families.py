@@ -89,7 +89,14 @@ SDXL = Family(
 )
 SMALL = Family(
     "small",
-    {"sample_size": 8, "block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32},
+    {
+        "sample_size": 8,
+        "block_out_channels": (32, 64),
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "layers_per_block": 1,
+        "cross_attention_dim": 32,
+    },
     _vae(0.18215, block_out_channels=(32, 32, 32, 32), layers_per_block=1),
     64,
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from contract.errors import BadSetting
 from worker.engine.call_options import CallOptions
@@ -104,7 +105,7 @@ def keep_compiled(folder: Path | None) -> None:
     Raises:
         BadSetting: nothing can be written to the folder that was asked for.
     """
-    chosen = folder or (None if CACHE_VARIABLE in os.environ else _default_folder())
+    chosen = folder or (None if _is_told() else _default_folder())
     if chosen is None:
         return
     try:
@@ -119,6 +120,13 @@ def keep_compiled(folder: Path | None) -> None:
         raise BadSetting(f"DARKROOM_COMPILE_CACHE is {folder}, but {reason}.")
     else:
         logger.warning("what torch compiles is kept in its own place: %s: %s", chosen, reason)
+
+
+def _is_told() -> bool:
+    """Whether somebody chose a folder by torch's variable, which torch itself sets to a temporary
+    one as soon as it is loaded."""
+    told = os.environ.get(CACHE_VARIABLE)
+    return told is not None and told != os.path.abspath(default_cache_dir())
 
 
 def _default_folder() -> Path:

@@ -1,5 +1,6 @@
 """The report of a GPU, on tiny models on the CPU."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = ["ceilings", "unets", "decoders", "memory", "attention", "kernels"]
@@ -154,3 +156,18 @@ def test_every_part_of_a_report_has_its_chapter(gpu_report: ModuleType) -> None:
     assert "| SD 1.5, pictures/s through the API | 7.50 | 7.8 | 10.9 | MISS |" in page
     assert "| 8 | 30.0 (214, 31%) | 20.0 (321, 46%) |" in page
     assert "policies, about 85 s" in page
+
+
+def test_what_is_compiled_is_measured(
+    gpu_report: ModuleType, setting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the compiling, which takes minutes."""
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    names = ["compiled", "compiled by count", "diffusers compiled"]
+    quick = dataclasses.replace(setting, measured_s=0.1, in_flight=2)
+    *_, last = gpu_report.run(names, quick, time.perf_counter() + 1000)
+    assert not [told for told in last["sections"].values() if "failed" in told]
+    page = gpu_report.page_of(last)
+    for text in ("compiled for any number of rows", "for a few row counts", "decoder compiled"):
+        assert text in page
+    assert "| rows | compiled for any number | compiled for each |" in page

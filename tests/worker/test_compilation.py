@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from contract.errors import BadSetting
 from worker.compilation import CACHE_VARIABLE, broken_library, keep_compiled
@@ -38,6 +39,13 @@ def test_torchs_own_variable_wins_over_the_default() -> None:
     os.environ[CACHE_VARIABLE] = "/elsewhere"
     keep_compiled(None)
     assert os.environ[CACHE_VARIABLE] == "/elsewhere"
+
+
+def test_what_torch_itself_sets_when_it_is_loaded_is_no_choice(home: Path) -> None:
+    cache_dir()
+    assert CACHE_VARIABLE in os.environ
+    keep_compiled(None)
+    assert os.environ[CACHE_VARIABLE] == str(home / "darkroom" / "compiled")
 
 
 def test_a_folder_asked_for_that_cannot_be_is_refused_in_one_sentence(tmp_path: Path) -> None:
