@@ -13,7 +13,7 @@ from app.backend import Backend
 from contract.backlog import Standing
 from contract.forecast import Fleet, Work
 from contract.request import JobRequest
-from contract.workers import ModelCard, WorkerCard, known_models, live_workers
+from contract.workers import ModelCard, WorkerCard, known_models, largest_side, live_workers
 
 MAX_AGE_S = 1.0
 
@@ -77,7 +77,13 @@ class Census:
 
 
 def take_census(connection: Redis) -> Census:
-    return Census(known_models(connection), live_workers(connection))
+    """Where workers differ in memory, a model offers what the largest of them draws."""
+    workers = live_workers(connection)
+    models = {
+        model.id: model.model_copy(update={"max_side": largest_side(model, workers)})
+        for model in known_models(connection).values()
+    }
+    return Census(models, workers)
 
 
 class RecentCensus:

@@ -1,6 +1,6 @@
 """What allocators, huge pages, OpenMP and oneDNN give on a CPU: whole processes, taken in turns.
 
-    python benchmarks/cpu_environments.py [--rounds 3] [--only NAME,NAME] [--json FILE]
+    python benchmarks/cpu_environments.py [--rounds 3] [--only NAME ...] [--json FILE]
 
 Each environment is a process of its own that times U-Net calls and the decoder, in float32 and in
 bfloat16. The plain environment is the one that the worker makes for itself (worker/__init__.py); it
@@ -19,6 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from given import STARTER, checkpoint, new_file, whole
+from machine import machine
 
 import worker  # noqa: F401  (before torch: it sets how memory is asked for and how OpenMP waits)
 
@@ -170,9 +173,8 @@ def median_over(rounds: list[dict[str, float]]) -> dict[str, float]:
 def compare(options: argparse.Namespace) -> dict[str, object]:
     names = [
         name
-        for name, environment in ENVIRONMENTS.items()
-        if (not options.only or name in options.only.split(","))
-        and (environment.preload is None or library(environment.preload))
+        for name in options.only
+        if (preload := ENVIRONMENTS[name].preload) is None or library(preload)
     ]
     all_ratios: list[dict[str, dict[str, float]]] = []
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in [PLAIN, *names]}
@@ -188,6 +190,7 @@ def compare(options: argparse.Namespace) -> dict[str, object]:
         all_ratios.append(ratios(done))
         print(f"round {n + 1} of {options.rounds}", flush=True)
     return {
+        "machine": machine(),
         "environments": {name: asdict(ENVIRONMENTS[name]) for name in names},
         "measured": {name: median_over(values) for name, values in measured.items()},
         "over_plain": {name: median_over([each[name] for each in all_ratios]) for name in names},
@@ -215,13 +218,15 @@ def show(result: dict[str, object]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--rounds", type=whole, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="for each kind of call")
-    parser.add_argument("--only", default="", help="these environments, separated by commas")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument(
+        "--only", nargs="+", choices=ENVIRONMENTS, default=list(ENVIRONMENTS), metavar="NAME"
+    )
+    parser.add_argument("--threads", type=whole)
     parser.add_argument("--measure", action="store_true", help="in this process, as it is")
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.checkpoint, options.threads, options.seconds)))

@@ -1,10 +1,12 @@
 """The ways in which a CPU can hold and call a model, beside each other in one process.
 
-    python benchmarks/cpu_modes.py [--rounds 5] [--only NAME,NAME] [--json FILE]
+    python benchmarks/cpu_modes.py [--rounds 5] [--only MODE ...] [--json FILE]
 
-dtype, memory layout, fused projections of the attention, and torch.compile: bare U-Net calls of 2
-and 16 rows, a step of the engine at 16 rows, and the decoder, all modes in turns. Ratios are
-medians of rounds, against the first mode of the same round. Compiling takes minutes the first time.
+dtype, memory layout, fused projections of the attention, fixed row counts, and torch.compile, for
+any number of rows or for a few counts: bare U-Net calls of 2 and 16 rows, a step of the engine at
+16 rows, and the decoder, all modes in turns. Ratios are medians of rounds, against the first mode
+of the same round. Compiling takes minutes the first time, and is found in the worker's cache
+(DARKROOM_COMPILE_CACHE) after that; how long each mode took to be ready is in the JSON.
 """
 
 import argparse
@@ -13,19 +15,25 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from given import STARTER, checkpoint, new_file, whole
+from machine import machine
 from torch import Tensor
 
+from worker.compilation import keep_compiled
 from worker.engine.budget import RowBudget
 from worker.engine.call_options import CallOptions
 from worker.engine.engine import Engine
 from worker.engine.model import Model, load_model
 from worker.engine.picture import Picture
+from worker.engine.row_plan import RowPlan
 from worker.engine.sampler import build_table
+from worker.engine.unet_timing import unet_seconds
+from worker.settings import WorkerSettings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -35,29 +43,38 @@ ROWS = (2, 16)
 STEPS = 8
 
 
+BUCKETS = (2, 8, 16)
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     dtype: torch.dtype
-    channels_last: bool = False
-    fused: bool = False  # query, key and value by one product, where diffusers can
-    compiled: bool = False
+    options: CallOptions = field(default_factory=CallOptions)
 
     def load(self, checkpoint: Path) -> Model:
-        options = CallOptions(
-            compiles=self.compiled, channels_last=self.channels_last, fused=self.fused
-        )
-        return load_model(checkpoint, torch.device("cpu"), self.dtype, options)
+        """Ready to be timed: a plan of row counts knows how long each takes."""
+        model = load_model(checkpoint, torch.device("cpu"), self.dtype, self.options)
+        plan, shape = self.options.plan, model.native_shape
+        if plan is not None:
+            plan.learn({rows: unet_seconds(model, rows, shape) for rows in plan.counts})
+        return model
 
 
+OPTIONS: Mapping[str, CallOptions] = {
+    "as it comes": CallOptions(),
+    "channels_last": CallOptions(channels_last=True),
+    "not channels_last": CallOptions(channels_last=False),
+    "fused QKV": CallOptions(fused=True),
+    "calls of 8 rows": CallOptions(fixed_rows=8),
+    "calls of 1 row": CallOptions(fixed_rows=1),
+    "compiled": CallOptions(compiles=True),
+    "compiled for each row count": CallOptions(compiles=True, plan=RowPlan(BUCKETS)),
+}
+DTYPES = (torch.float32, torch.bfloat16)
 MODES = {
-    "float32": Mode(torch.float32),
-    "float32, channels_last": Mode(torch.float32, channels_last=True),
-    "float32, fused QKV": Mode(torch.float32, fused=True),
-    "float32, compiled": Mode(torch.float32, compiled=True),
-    "bfloat16": Mode(torch.bfloat16),
-    "bfloat16, channels_last": Mode(torch.bfloat16, channels_last=True),
-    "bfloat16, fused QKV": Mode(torch.bfloat16, fused=True),
-    "bfloat16, compiled": Mode(torch.bfloat16, compiled=True),
+    f"{str(dtype).removeprefix('torch.')}, {name}": Mode(dtype, options)
+    for dtype in DTYPES
+    for name, options in OPTIONS.items()
 }
 
 
@@ -126,25 +143,24 @@ def show(title: str, table: dict[str, dict[str, float]], factor: float) -> None:
     calls = list(next(iter(table.values())))
     print(f"\n{title}: " + "; ".join(calls))
     for name, values in table.items():
-        print(f"  {name:28}" + " ".join(f"{factor * values[call]:9.2f}" for call in calls))
+        print(f"  {name:40}" + " ".join(f"{factor * values[call]:9.2f}" for call in calls))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--rounds", type=whole, default=5)
     parser.add_argument("--seconds", type=float, default=0.3, help="for each kind of call")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", default="", help="these modes, separated by semicolons")
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", nargs="+", choices=MODES, default=list(MODES), metavar="MODE")
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_compiled(WorkerSettings().compile_cache)
     benches, ready = {}, {}
-    for name, mode in MODES.items():
-        if options.only and name not in options.only.split(";"):
-            continue
+    for name in options.only:
         began = time.perf_counter()
-        benches[name] = Bench(mode, options.checkpoint)
+        benches[name] = Bench(MODES[name], options.checkpoint)
         benches[name].seconds(0)  # compiles, and warms up
         ready[name] = time.perf_counter() - began
         print(f"{name}: ready in {ready[name]:.0f} s", flush=True)
@@ -153,7 +169,7 @@ def main() -> None:
         rounds.append({name: bench.seconds(options.seconds) for name, bench in benches.items()})
         print(f"round {n + 1} of {options.rounds}", flush=True)
     result = {
-        "threads": options.threads,
+        "machine": machine(),
         "ready_s": ready,
         "seconds": medians(rounds),
         "over_first": medians([over_first(each) for each in rounds]),

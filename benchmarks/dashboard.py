@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from panel_figures import Line, Period, legend_of, row_figure  # noqa: E402
+from prompts import PROMPTS  # noqa: E402
 
 from contract.connections import connect  # noqa: E402
 from contract.keys import KeyLimits, add_key  # noqa: E402
@@ -44,7 +45,6 @@ STEP_S = 2.0
 RATE_INTERVAL = "15s"
 KILLED_S, STARTED_AGAIN_S = 100.0, 115.0
 TEAMS = ("shop", "press", "archive")
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 SAMPLERS = ("dpmpp_2m_karras", "euler", "ddim", "unipc", "euler_a")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 """Nobody delivers webhooks here, so they wait."""

@@ -1,6 +1,6 @@
 """What bfloat16 costs in pictures: PSNR against float32, the engine's beside diffusers' own.
 
-    python benchmarks/dtype_noise.py [--samplers NAME,NAME] [--json FILE]
+    python benchmarks/dtype_noise.py [--samplers NAME ...] [--json FILE]
 
 Eight prompts at 30 steps and guidance 7.5 by each sampler, in one batch of the engine and one of
 diffusers, in either dtype. What diffusers loses is the sampler's doing and the model's; the engine
@@ -19,7 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from given import STARTER, checkpoint, new_file, whole
+from likeness import psnr
+from machine import machine
 from numpy.typing import NDArray
+from prompts import PROMPTS
 
 from contract.samplers import DEFAULT_SAMPLER, SAMPLERS
 from worker.engine.budget import RowBudget
@@ -30,7 +34,6 @@ from worker.engine.sampler import build_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where tests/ is
 
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 STEPS = 30
 GUIDANCE = 7.5
 LEAST_DB = 30.0
@@ -44,12 +47,6 @@ class Noise:
 
     worst: float
     median: float
-
-
-def psnr(one: Pixels, other: Pixels) -> float:
-    """In dB; 100 for equal pictures."""
-    error = np.mean((one.astype(np.float64) - other.astype(np.float64)) ** 2)
-    return 100.0 if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def noise(found: list[Pixels], expected: list[Pixels]) -> Noise:
@@ -99,11 +96,11 @@ def compare(exact: Model, rough: Model, sampler: str, steps: int = STEPS) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--samplers", default=",".join(SAMPLERS))
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
+    parser.add_argument("--steps", type=whole, default=STEPS)
+    parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     exact, rough = (
@@ -112,7 +109,7 @@ def main() -> None:
     )
     result = {}
     print("bfloat16 against float32, dB: engine's worst, median; diffusers' worst, median")
-    for sampler in options.samplers.split(","):
+    for sampler in options.samplers:
         found = compare(exact, rough, sampler, options.steps)
         result[sampler] = {name: asdict(each) for name, each in found.items()}
         values = [value for each in found.values() for value in (each.worst, each.median)]
@@ -122,7 +119,8 @@ def main() -> None:
         verdict = "PASS" if worst >= LEAST_DB else "MISS"
         print(f"{DEFAULT_SAMPLER}: {worst:.1f} dB (bar: {LEAST_DB:.0f}): {verdict}")
     if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        content = {"machine": machine()} | result
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

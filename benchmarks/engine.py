@@ -17,8 +17,6 @@ costs in pictures is benchmarks/dtype_noise.py's to say.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -28,6 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from given import STARTER, checkpoint, new_file, whole
+from machine import machine
+from markdown_table import table
+from prompts import PROMPTS
 from torch.profiler import ProfilerActivity, profile
 
 from worker.engine.budget import RowBudget
@@ -56,7 +58,6 @@ MIX = (
     ("dpmpp_2m_sde", 24, 6.0),
     ("pndm", 28, 9.0),
 )
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,21 +230,6 @@ def over_first(first: Sequence[Round], other: Sequence[Round]) -> dict[str, obje
     return {"gain": gain, "dtype_bar": verdict, "dtype_goal_is_met": gain >= DTYPE_GOAL}
 
 
-def machine() -> dict[str, object]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":", 1)[1].strip() if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
 def show(result: dict[str, object]) -> None:
     unet, ratios = result["unet_ms"], result["step_ratio"]
     assert isinstance(unet, dict)
@@ -296,20 +282,23 @@ def markdown(content: dict[str, Any]) -> str:
             [f"{ratio:.3f}" for ratio in worst],
         ),
     ]
-    lines = [f"| | {' | '.join(dtypes)} |", "|---" * (len(dtypes) + 1) + "|"]
-    return "\n".join([*lines, *(f"| {text} | {' | '.join(values)} |" for text, values in rows)])
+    return table(("", *dtypes), ((text, *values) for text, values in rows))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
     parser.add_argument(
-        "--dtypes", nargs="+", default=["float32", "bfloat16"], help="the first is the exact one"
+        "--dtypes",
+        nargs="+",
+        choices=("float32", "float16", "bfloat16"),
+        default=["float32", "bfloat16"],
+        help="the first is the exact one",
     )
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=whole)
+    parser.add_argument("--rounds", type=whole, default=5)
     parser.add_argument("--quick", action="store_true", help="one round, to see that it works")
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     parser.add_argument("--show", type=Path, help="a JSON to print as Markdown; measures nothing")
     options = parser.parse_args()
     if options.show:

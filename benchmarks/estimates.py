@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ sys.path.insert(0, str(ROOT))
 
 from load_test.choices import Card  # noqa: E402
 from load_test.demand import Ask, Mix, poisson  # noqa: E402
+from load_test.service import Service  # noqa: E402
+from promises import errors  # noqa: E402
 from simulated.step_times import FAMILY, TABLE  # noqa: E402
 
 from contract.connections import connect, require_redis  # noqa: E402
@@ -47,7 +48,6 @@ from tests.address import free_port  # noqa: E402
 BAR, BAR_LOAD = 0.2, 0.8
 LIMIT_S = 120.0
 POLL_S = 0.05
-WAIT_S = 60
 BURST = 24  # jobs that come at once
 HEATING = 0.1  # of the requests of a load, which come first and are not judged
 SETTLE_S = 2.5  # until the worker has told of the burst, and the API has read it
@@ -100,34 +100,25 @@ def _is_ready(address: str) -> bool:
     return ready.is_success and bool(ready.json()["workers"])
 
 
-async def one(client: httpx.AsyncClient, ask: Ask, model: str) -> tuple[float | None, float]:
+async def one(service: Service, ask: Ask, model: str) -> tuple[float | None, float]:
     """The seconds that were estimated at acceptance, and the true ones."""
-    answer = await client.post("/generate", json=ask.body(model))
-    job = answer.raise_for_status().json()
-    estimated_s: float | None = job["estimated_s"]
-    while job["state"] in ("queued", "running"):
-        path = f"/jobs/{job['id']}"
-        job = (await client.get(path, params={"wait": WAIT_S})).raise_for_status().json()
-    if job["state"] != "succeeded":
-        raise RuntimeError(f"job {job['id']} {job['state']}: {job['error']}")
-    ended, accepted = (datetime.fromisoformat(job[name]) for name in ("ended_at", "created_at"))
-    return estimated_s, (ended - accepted).total_seconds()
+    job = await service.post(ask.body(model))
+    end = await service.end_of(job)
+    if end.state != "succeeded" or end.ended is None:
+        raise RuntimeError(f"job {end.id} {end.state}: {end.error}")
+    return job.estimated_s, end.ended - end.created
 
 
 async def arrive(
     address: str, asks: Sequence[Ask], moments: Sequence[float], model: str
 ) -> list[tuple[float | None, float]]:
     """Each at its moment, whatever has become of the others."""
-    limits = httpx.Limits(max_connections=None)
-    headers = {"Cache-Control": "no-cache"}
-    async with httpx.AsyncClient(
-        base_url=address, headers=headers, timeout=WAIT_S + 30, limits=limits
-    ) as client:
+    async with Service(address) as service:
         began = asyncio.get_running_loop().time()
 
         async def later(ask: Ask, moment: float) -> tuple[float | None, float]:
             await asyncio.sleep(began + moment - asyncio.get_running_loop().time())
-            return await one(client, ask, model)
+            return await one(service, ask, model)
 
         coming = (later(ask, moment) for ask, moment in zip(asks, moments, strict=True))
         return await asyncio.gather(*coming)
@@ -145,18 +136,8 @@ def jobs_per_s(connection: Redis, card: ModelCard, mix: Mix) -> float:
 
 def judged(name: str, load: float, found: Sequence[tuple[float | None, float]]) -> dict[str, Any]:
     told = [(estimate, truth) for estimate, truth in found if estimate is not None]
-    off = [(estimate - truth) / truth for estimate, truth in told]
-    sizes = [abs(each) for each in off]
-    return {
-        "mix": name,
-        "load": load,
-        "requests": len(found),
-        "estimated": len(told),
-        "median_error": statistics.median(sizes),
-        "p90_error": statistics.quantiles(sizes, n=10)[-1],
-        "median_signed_error": statistics.median(off),
-        "truth_p50_s": statistics.median(truth for _, truth in told),
-    }
+    about = {"mix": name, "load": load, "requests": len(found)}
+    return about | errors(told) | {"truth_p50_s": statistics.median(t for _, t in told)}
 
 
 def measure(options: argparse.Namespace, name: str) -> Iterator[dict[str, Any]]:
@@ -190,7 +171,7 @@ def say(row: dict[str, Any]) -> None:
     print(
         f"{row['mix']:10}  {row['load']:4.1f}  {row['jobs_per_s']:6.2f}/s  {row['requests']:8}"
         f"  {row['truth_p50_s']:8.2f} s  {row['median_error']:8.1%}  {row['p90_error']:7.1%}"
-        f"  {row['median_signed_error']:+8.1%}  {verdict}",
+        f"  {row['median_bias']:+8.1%}  {verdict}",
         flush=True,
     )
 

@@ -12,11 +12,13 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from given import STARTER
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -24,13 +26,12 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, call_unet, call_vae, prepare
 
-STARTER = Path("models/starter")
 TOKENS = 77
 POOLED = 1280  # width of SDXL's pooled text embedding
 TIME_IDS = 6  # SDXL's original size, crop and target size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Family:
     name: str
     unet: Mapping[str, Any]
@@ -123,15 +124,21 @@ def build_vae(family: Family, device: torch.device, dtype: torch.dtype) -> Autoe
         return AutoencoderKL(**family.vae).to(dtype).eval().requires_grad_(False)
 
 
-def arguments(family: Family, rows: int, unet: UNet2DConditionModel) -> tuple[Tensor, ...]:
-    """Latents, timesteps and conditioning of a U-Net call, and SDXL's two more."""
-    options = {"device": unet.device, "dtype": unet.dtype}
+def arguments(
+    family: Family, rows: int, device: torch.device, dtype: torch.dtype, *, sizes: bool = True
+) -> tuple[Tensor, ...]:
+    """Latents, timesteps and conditioning of a U-Net call.
+
+    Args:
+        sizes: whether SDXL's two more follow.
+    """
+    options: dict[str, Any] = {"device": device, "dtype": dtype}
     given = [
-        torch.randn(rows, unet.config.in_channels, family.cells, family.cells, **options),
-        torch.full((rows,), 500.0, device=unet.device),
+        torch.randn(rows, 4, family.cells, family.cells, **options),
+        torch.full((rows,), 500.0, device=device),
         torch.randn(rows, TOKENS, family.unet["cross_attention_dim"], **options),
     ]
-    if family.has_sizes:
+    if sizes and family.has_sizes:
         given.append(torch.randn(rows, POOLED, **options))
         given.append(torch.full((rows, TIME_IDS), float(family.side), **options))
     return tuple(given)
@@ -154,19 +161,16 @@ def caller(unet: UNet2DConditionModel) -> Callable[..., Tensor]:
     return call
 
 
+@cache
 @torch.inference_mode()
 def gigaflop(family: Family) -> tuple[float, float]:
     """Of one U-Net row and of one decoded picture, counted without computing anything; two for a
     multiplication with its addition."""
-    meta = torch.device("meta")
-    unet, vae = build_unet(family, meta, torch.float16), build_vae(family, meta, torch.float16)
+    meta, half = torch.device("meta"), torch.float16
+    unet, vae = build_unet(family, meta, half), build_vae(family, meta, half)
+    given = arguments(family, 1, meta, half)
     counted = []
-    for call in (
-        lambda: caller(unet)(*arguments(family, 1, unet)),
-        lambda: vae.decode(
-            torch.randn(1, 4, family.cells, family.cells, device=meta, dtype=torch.float16)
-        ),
-    ):
+    for call in (lambda: caller(unet)(*given), lambda: vae.decode(given[0])):
         with FlopCounterMode(display=False) as counter:
             call()
         counted.append(counter.get_total_flops() / 1e9)

@@ -16,7 +16,6 @@ no address but its own.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from machine import machine
 from meters import Reading, Work, has_loaded, resident_mb
 from redis import Redis
 from simulated.step_times import FAMILY, TABLE, StepTimes
@@ -331,21 +331,6 @@ def limits(figures: Mapping[str, Any]) -> dict[str, float]:
     return {name: 1000 / costs[name] for name in ("api", "idle_api", "redis", "load")}
 
 
-def machine() -> dict[str, Any]:
-    return {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "load_before": os.getloadavg(),
-    }
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 COLUMNS = (
     "workers            pictures/s  linear   start p50, p99    cores:  API  Redis  workers  load"
     "    round trips   KB in   KB out   MB each"
@@ -396,9 +381,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two workers for two seconds")
     parser.add_argument("--json", type=Path, help="file to write the result to")
     options = parser.parse_args()
+    try:
+        StepTimes.read(options.table, options.family)
+    except (OSError, ValueError) as error:
+        parser.error(f"--table: {error}")
     setting = Setting(options.table.resolve(), options.family, options.redis_server)
     about: dict[str, Any] = {
-        "machine": machine(),
+        "machine": machine() | {"load_before": os.getloadavg()},
         "family": options.family,
         "slow_down": options.slow_down,
     }

@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import promises
 from load_test.demand import Mix, poisson
 from simulated.service import Job, Service
 from simulated.step_times import FAMILY, TABLE, StepTimes
@@ -79,7 +80,7 @@ def capacity(mix: Mix, times: StepTimes, budget: int) -> float:
 def errors(
     times: StepTimes, budget: int, workers: int, mix: Mix, load: float, seconds: float
 ) -> dict[str, tuple[float, float]]:
-    """By the way: the median and the 90th percentile."""
+    """By the way: the median and the 90th percentile of what it is off."""
     jobs = demand(mix, load * workers * capacity(mix, times, budget), seconds, seed=1)
     Service(times, workers, budget).run(jobs)
     judged = [job for job in jobs if job.accepted_at > WARM_UP * seconds]
@@ -87,8 +88,8 @@ def errors(
 
 
 def _spread(jobs: list[Job], estimate: Estimate) -> tuple[float, float]:
-    off = [abs(estimate(job) - job.took_s) / job.took_s for job in jobs]
-    return statistics.median(off), statistics.quantiles(off, n=10)[-1]
+    found = promises.errors((estimate(job), job.took_s) for job in jobs)
+    return found["median_error"] or 0.0, found["p90_error"] or 0.0
 
 
 def compared(seconds: float) -> Iterator[dict[str, Any]]:

@@ -14,13 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 import numpy as np
-import torch
-from engine import PROMPTS, machine
+from given import STARTER, checkpoint, new_file, whole
+from likeness import psnr
+from machine import machine
 from numpy.typing import NDArray
 from PIL import Image
+from prompts import PROMPTS
 
 from contract.rows import guided_steps
 from worker.engine.budget import RowBudget
@@ -79,12 +80,6 @@ def draw(engine: Engine, table: SamplerTable, interval: Interval) -> Pictures:
     while not engine.is_idle:
         made |= {each.key: each.pixels for each in engine.step().developed}
     return [made[key] for key in range(len(PROMPTS))]
-
-
-def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """In dB."""
-    error = np.square(one.astype(np.float64) - other).mean()
-    return float(10 * np.log10(255**2 / error))
 
 
 def pictures_per_s(engine: Engine, table: SamplerTable, interval: Interval, steps: int) -> float:
@@ -160,12 +155,12 @@ def show(result: dict[str, dict[str, dict[str, float]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--rows", type=int, default=16, help="the budget")
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--rows", type=whole, default=16, help="the budget")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60, help="of the engine, in each measurement")
-    parser.add_argument("--json", type=Path, help="file to write the result to")
-    parser.add_argument("--sheet", type=Path, help="picture to write")
+    parser.add_argument("--steps", type=whole, default=60, help="of the engine, each time")
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
+    parser.add_argument("--sheet", type=new_file, help="picture to write")
     options = parser.parse_args()
     settings = WorkerSettings(checkpoint=options.checkpoint, max_rows=options.rows)
     started = start_engine(settings)
@@ -181,7 +176,7 @@ def main() -> None:
     show(result)
     if options.json:
         asked = {"sampler": SAMPLER, "steps": STEPS, "guidance": GUIDANCE, "rows": options.rows}
-        facts = machine() | {"checkpoint": engine.model.name, "torch": torch.__version__} | asked
+        facts = machine() | {"checkpoint": engine.model.name} | asked
         options.json.write_text(json.dumps({"machine": facts, "result": result}, indent=2) + "\n")
 
 

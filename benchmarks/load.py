@@ -35,6 +35,7 @@ from load_test.watch import Watch, workers_here
 
 SPARE_FILES = 64
 NO_SERVICE, BELOW_BAR = 1, 3  # exit statuses
+STOPS = (signal.SIGINT, signal.SIGTERM)
 HINTS = {
     "not connected": "; start one with `make run`",
     "401 not_authenticated": "; it needs a key, as --key or DARKROOM_KEY",
@@ -64,8 +65,11 @@ def make_room(most_open: int) -> None:
 
 
 async def card_of(service: Service, model: str | None) -> Card:
-    """Raises BadOption where there is no such model, or none."""
-    models = (await service.told("/models"))["models"]
+    """Raises BadOption where there is no such model, or none, or something else answers."""
+    try:
+        models = (await service.told("/models"))["models"]
+    except (ValueError, KeyError, TypeError):
+        raise BadOption("--url: what answers there is no darkroom.") from None
     if not models:
         raise BadOption("--url: no worker of this service has told yet what it draws.")
     wanted = [each for each in models if (each["id"] == model if model else each["default"])]
@@ -97,14 +101,19 @@ async def test(chosen: argparse.Namespace, mix: Mix, plan: Plan) -> Figures:
 
 
 async def under_watch(run: Run, watch: Watch, plan: Plan) -> None:
-    """Ctrl-C ends the run early, and a second one everything."""
+    """Ctrl-C, or a runner that has no more time, ends the run early; a second one everything."""
     loop = asyncio.get_running_loop()
+
+    def leave_alone() -> None:
+        for each in STOPS:
+            loop.remove_signal_handler(each)
 
     def stop() -> None:
         run.stop()
-        loop.remove_signal_handler(signal.SIGINT)
+        leave_alone()
 
-    loop.add_signal_handler(signal.SIGINT, stop)
+    for each in STOPS:
+        loop.add_signal_handler(each, stop)
     beside = [
         asyncio.create_task(watch.watch(plan.warm_up_s)),
         asyncio.create_task(show(run, plan)),
@@ -112,7 +121,7 @@ async def under_watch(run: Run, watch: Watch, plan: Plan) -> None:
     try:
         await run.run()
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        leave_alone()
         for task in beside:
             task.cancel()
         results = await asyncio.gather(*beside, return_exceptions=True)

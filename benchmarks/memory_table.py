@@ -18,6 +18,8 @@ from pathlib import Path
 import diffusers
 import torch
 from families import FAMILIES, POOLED, TIME_IDS, Family, build_unet, build_vae, caller
+from given import new_file
+from simulated.step_times import measured_run
 from torch import Tensor
 
 from worker.engine.device_memory import RESERVE
@@ -110,12 +112,12 @@ def largest_whole(plan: MemoryPlan) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     diffusers.logging.set_verbosity_error()
     counted = {family.name: needs(family) for family in FAMILIES}
-    found = factors(counted, json.loads(MEASURED.read_text())["first run"])
+    found = factors(counted, measured_run(MEASURED))
     worst = {part: max(each[part] for each in found.values()) for part in ("unet", "decoder")}
     result: dict[str, object] = {"computed": True, "measured_over_counted": found, "families": {}}
     for family in FAMILIES:

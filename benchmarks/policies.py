@@ -9,6 +9,7 @@ U-Net call padded to one number of rows. Loads are shares of what the request-le
 most with that very traffic: its throughput with USERS requests always there. Time is a virtual
 clock's (`virtual_clock.py`): what the device does is measured, and waiting is skipped. With
 `--simulated` the device is a table of measured step times; the engine is the real one all the same.
+An H100 measured its steps in two runs: all is told by the first, the bars by both, side by side.
 
 Bars, step-level over request-level: p95 at a load of 0.8 on mixed traffic at most 0.5; throughput
 at saturation at least 1.0 on equal and 1.5 on mixed traffic; p95 of short requests among long ones
@@ -28,15 +29,15 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from engine import machine
+from machine import machine
 from policy.devices import FIXED, ONE, REQUEST, STEP, Device, RealDevice, SimulatedDevice
 from policy.outcome import OBJECTIVE
 from policy.pipelines import ENGINE_TEXT_S, STEP_OVERHEAD, TEXT_S, DiffusersPipeline
 from policy.runs import BAR_LOAD, USERS, Plan, measure
 from policy.serving import WINDOW_S, replay
-from policy.tables import show
+from policy.tables import show, show_bars
 from policy.traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic, at_rate
-from simulated.step_times import FAMILY, TABLE, StepTimes
+from simulated.step_times import FAMILY, FIRST, TABLE, StepTimes
 
 from worker.engine.call_options import CallOptions
 from worker.engine.model import Model, load_model
@@ -56,6 +57,7 @@ SIMULATED = Plan(
     seeds=(0, 1, 2, 3, 4),
     policies=(ONE, REQUEST, STEP, FIXED),
 )
+AGAIN = {"loads": (BAR_LOAD,), "policies": (REQUEST, STEP)}  # of a plan, where bars are all
 
 
 def bars(traffics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -97,11 +99,10 @@ def exactness(device: RealDevice) -> int:
     return max(int(np.abs(one.astype(int) - other.astype(int)).max()) for one, other in pairs)
 
 
-def compare(model: Model, most_rows: int = 32, measured_s: float = 60.0) -> dict[str, Any]:
-    """All bars on a real device, in about so many seconds of its time."""
+def compare(model: Model, most_rows: int, plan: Plan) -> dict[str, Any]:
+    """All bars on a real device."""
     device = RealDevice(model, most_rows, alone_repeats=1)
-    traffics = (EQUAL, MIXED, SHORT)
-    plan = Plan(400, 0, 400, loads=(BAR_LOAD,), limit_s=measured_s / len(traffics))
+    traffics = [TRAFFICS[name] for name in BAR_TRAFFICS]
     found = {traffic.name: measure(device, traffic, plan) for traffic in traffics}
     return {
         "rows": most_rows,
@@ -129,6 +130,7 @@ def main() -> None:
     options = parser.parse_args()
     content = simulation(options) if options.simulated else reality(options)
     show(content)
+    show_bars(bars_by_run(content))
     if options.json:
         options.json.write_text(json.dumps(rounded(content), indent=1) + "\n")
 
@@ -170,20 +172,34 @@ def reality(options: argparse.Namespace) -> dict[str, Any]:
 def simulation(options: argparse.Namespace) -> dict[str, Any]:
     """On a device that is a table of step times; a small engine stands for the large one."""
     model = load_model(options.checkpoint, torch.device("cpu"), torch.float32)
-    times = StepTimes.read(TABLE, options.family)
-    device = SimulatedDevice(model, times, options.rows or MOST_ROWS["cuda"])
-    plan = SMALL if options.small else SIMULATED
+    rows = options.rows or MOST_ROWS["cuda"]
+    devices = {
+        run: SimulatedDevice(model, times, rows)
+        for run, times in StepTimes.runs(TABLE, options.family).items()
+    }
+    device = devices.pop(FIRST)
+    plan, names = SMALL if options.small else SIMULATED, options.traffic or list(TRAFFICS)
     content = before(options.json)
     content |= facts(device) | {
-        "device": f"{options.family} by {TABLE}",
+        "device": f"{options.family} by {TABLE}, {FIRST}",
         "estimates": {
             "text_s": {"diffusers, a batch": TEXT_S, "engine, each text": ENGINE_TEXT_S},
             "step_overhead": STEP_OVERHEAD,
             "other sizes": "in proportion to their area",
         },
     }
-    add_traffics(content, device, plan, options.traffic or list(TRAFFICS))
+    add_traffics(content, device, plan, names)
+    for run, other in devices.items():
+        told = content.setdefault("other_runs", {}).setdefault(run, {})
+        barred = [name for name in names if name in BAR_TRAFFICS]
+        add_traffics(told, other, replace(plan, **AGAIN), barred)
     return content
+
+
+def bars_by_run(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the device, and of the same one as other runs measured it."""
+    others = content.get("other_runs", {})
+    return {FIRST: content["bars"]} | {run: told["bars"] for run, told in others.items()}
 
 
 def before(file: Path | None) -> dict[str, Any]:

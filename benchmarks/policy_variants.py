@@ -20,9 +20,10 @@ from policies import MOST_ROWS, STARTER, rounded
 from policy import runs as policy_runs
 from policy.devices import FIXED, REQUEST, STEP, Around, SimulatedDevice
 from policy.runs import BAR_LOAD, Plan, capacities, served_at
+from policy.serving import fullest_first
 from policy.tables import table
 from policy.traffic import EQUAL, MIXED, SHORT, TRAFFICS, Traffic
-from simulated.step_times import FAMILY, TABLE, StepTimes
+from simulated.step_times import FAMILY, FIRST, TABLE, StepTimes
 
 from worker.engine.model import Model, load_model
 from worker.engine.row_plan import PlannedRows, RowPlan, buckets
@@ -66,6 +67,9 @@ def variants(model: Model, times: StepTimes) -> dict[tuple[str, str], SimulatedD
     for window_s in (0.0, 0.2, 1.0):
         name = f"a window of {1000 * window_s:.0f} ms"
         found[REQUEST, name] = SimulatedDevice(model, times, rows, window_s=window_s)
+    found[REQUEST, "the fullest batch first"] = SimulatedDevice(
+        model, times, rows, order=fullest_first
+    )
     return found
 
 
@@ -75,7 +79,6 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
     first = StepTimes.read(TABLE, FAMILY)
     eager = StepTimes.read(TABLE, FAMILY, mode="diffusers")
     second = runs["second run, beside compiling processes"]
-    recorded = replace(first, unet_s=_from_ms(second["recorded_ms"][FAMILY]))
     whole_step_ms = runs["third run"]["pictures"]["engine_compiled"]["ms_per_step"]
     compiled_ms = second[f"{FAMILY} compiled and recorded_ms"]
     compiled = StepTimes(
@@ -89,11 +92,15 @@ def devices(model: Model) -> dict[str, SimulatedDevice]:
         "SD 1.5, diffusers' calls as it launches them": SimulatedDevice(
             model, first, rows, diffusers_times=eager
         ),
-        "SD 1.5, recorded, of the second run": SimulatedDevice(model, recorded, rows),
         "SD 1.5, compiled and recorded": SimulatedDevice(model, compiled, rows),
         "SD 1.5, compiled and recorded, the engine in buckets": SimulatedDevice(
             model, compiled, rows, around=in_buckets(compiled, rows, is_timed=True)
         ),
+        **{
+            f"SD 1.5, recorded, of the {run}": SimulatedDevice(model, times, rows)
+            for run, times in StepTimes.runs(TABLE, FAMILY).items()
+            if run != FIRST
+        },
         "SD 2.1, recorded": SimulatedDevice(model, StepTimes.read(TABLE, "SD 2.1"), rows),
         "SDXL, recorded, at most 16 rows": SimulatedDevice(
             model, StepTimes.read(TABLE, "SDXL"), 16

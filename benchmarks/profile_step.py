@@ -1,6 +1,7 @@
 """Where a step's time goes: the U-Net, the engine around it, the worker's loop around that.
 
     python benchmarks/profile_step.py [--device cpu] [--checkpoint FOLDER] [--text FILE]
+        [--json FILE]
 
 A worker with a real Redis (an embedded Valkey) develops CONCURRENT guided pictures at a time, jobs
 of several samplers. Counted are the steps that all of them are in and in which none joins or
@@ -18,11 +19,13 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from threading import Thread
 
 import torch
-from engine import MIX, PROMPTS, machine
+from engine import MIX
+from given import STARTER, checkpoint, new_file, whole
+from machine import machine
+from prompts import PROMPTS
 from redis import Redis
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -231,12 +234,14 @@ def report(found: Shares, facts: dict[str, object], profile_text: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--device", default="auto", help="cpu or cuda")
-    parser.add_argument("--dtype", default="auto", help="float32, float16 or bfloat16")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--text", type=Path, help="file to write the profile to")
-    parser.add_argument("--json", type=Path, help="file to write the shares to")
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16")
+    )
+    parser.add_argument("--threads", type=whole)
+    parser.add_argument("--text", type=new_file, help="file to write the profile to")
+    parser.add_argument("--json", type=new_file, help="file to write the shares to")
     options = parser.parse_args()
     chosen = {"threads": options.threads} if options.threads else {}
     settings = WorkerSettings(

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from given import STARTER, checkpoint, new_file, whole
+from machine import machine as facts
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -226,7 +228,7 @@ def nearness(model: Model, of: Machine) -> dict[int, dict[str, Any]]:
 
 def report(options: argparse.Namespace) -> dict[str, Any]:
     memory = memory_speeds()
-    result: dict[str, Any] = {"threads": options.threads, "memory_bytes_per_s": memory}
+    result: dict[str, Any] = {"machine": facts(), "memory_bytes_per_s": memory}
     for dtype in DTYPES:
         products = product_speeds(dtype)
         of = machine(products, memory)
@@ -308,10 +310,10 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path, help="file to write the result to")
-    parser.add_argument("--plot", type=Path, help="file to draw the result to")
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
+    parser.add_argument("--plot", type=new_file, help="file to draw the result to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     result = report(options)

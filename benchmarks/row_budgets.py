@@ -12,9 +12,11 @@ import json
 import os
 import statistics
 import time
-from pathlib import Path
+from typing import Any
 
 import torch
+from given import STARTER, checkpoint, new_file, whole
+from machine import machine
 
 from worker.engine.budget import RowBudget
 from worker.engine.engine import Engine
@@ -23,6 +25,7 @@ from worker.engine.picture import Picture
 from worker.engine.sampler import build_table
 from worker.engine.unet_timing import measure_budget
 
+DTYPES = ("float32", "bfloat16")
 BUDGETS = (8, 16, 32, 64)
 PICTURES = 32
 STEPS = (6, 14, 8, 12, 10)
@@ -57,14 +60,14 @@ def over(rounds: list[dict[int, dict[str, float]]], rows: int) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/starter"))
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--checkpoint", type=checkpoint, default=STARTER)
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    parser.add_argument("--rounds", type=whole, default=3)
+    parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", type=new_file, help="file to write the result to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    result = {}
+    result: dict[str, Any] = {"machine": machine()}
     for dtype in options.dtypes:
         model = load_model(options.checkpoint, torch.device("cpu"), getattr(torch, dtype))
         chosen = [measure_budget(model)[0].native_rows for _ in range(3)]

@@ -24,6 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from machine import machine
 
 from training.card import STAGES
 from training.device import choose_device
@@ -144,8 +145,6 @@ def main() -> int:
         sys.stderr.write(f"training: {error}\n")
         return 1
     show(stages)
-    from engine import machine  # not above, since each stage's process would load the engine
-
     content = {
         "machine": machine(),
         "stages": {name: asdict(timed) for name, timed in stages.items()},

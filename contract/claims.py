@@ -12,12 +12,13 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry
 
 from contract import job_index, leases
+from contract.ability import Ability
 from contract.acceptance import note_left
 from contract.errors import MalformedJob
 from contract.events import EventKind, RequeueReason, note_end, note_event, publish_end
 from contract.job import ERROR_FIELD, JobFault, restore_job
 from contract.leases import EXECUTION_FIELD
-from contract.newer_jobs import NewerJobs, Waiting
+from contract.passed_jobs import PassedJobs, Waiting
 from contract.queue import job_request, queue_text
 from contract.request import JobRequest
 from contract.transactions import (
@@ -34,7 +35,6 @@ from contract.transactions import (
     transact,
 )
 from contract.turns import put_in_front
-from contract.version import CONTRACT_VERSION, is_newer
 from contract.webhooks import note_webhook
 
 EXECUTION_TTL_S = 90
@@ -65,7 +65,7 @@ def take(
     queue: Queue,
     worker_name: str,
     fits: Fits = lambda request, is_suspect: True,
-    newer: NewerJobs | None = None,
+    passed: PassedJobs | None = None,
 ) -> Claim | None:
     """Pops jobs until one can be claimed; None where none waits, or the next one does not fit and
     is left to other workers, or they are quicker. Does not block.
@@ -74,20 +74,20 @@ def take(
     nothing.
 
     Args:
-        newer: the jobs of a newer contract, which are passed over; who takes job after job keeps
-            it, so that they are not read each time.
+        passed: the jobs that are for others; who takes job after job keeps it, so that they are not
+            read each time.
     """
-    newer = NewerJobs(queue) if newer is None else newer
+    passed = PassedJobs(queue) if passed is None else passed
     keys, lost = (queue.key, queue.intermediate_queue_key), 0
     while lost < MOST_LOST:
-        first = newer.first_behind()
+        first = passed.first_behind()
         if first is None or not _fits(first, fits):
             return None
         popped: Any = queue.connection.eval(_POP, len(keys), *keys, first.member, first.at)
         if popped is None:
             lost += 1
             continue
-        taken = claim(queue, popped, worker_name, newer.known)
+        taken = claim(queue, popped, worker_name, passed.ability)
         if taken is not None:
             return taken
     return None
@@ -102,11 +102,12 @@ def _fits(waiting: Waiting, fits: Fits) -> bool:
 
 
 def claim(
-    queue: Queue, popped: bytes | str, worker_name: str, known: int = CONTRACT_VERSION
+    queue: Queue, popped: bytes | str, worker_name: str, ability: Ability | None = None
 ) -> Claim | None:
-    """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double; or of
-    a contract beyond `known`: then it is back where it was, for a newer worker.
+    """Makes a popped job this worker's. None where it is gone, ended, cancelled, or a double; or
+    beyond the worker's ability: then it is back where it was, for others.
     """
+    ability = ability or Ability()
     job_id = queue_text(popped)
     connection, key = queue.connection, Job.key_for(job_id)
     made: Claim | None = None
@@ -129,7 +130,7 @@ def claim(
             note_left(pipeline, queue.name, job_id, owner_of(raw))
             _quarantine(pipeline, job_id, owner_of(raw), error)
             return None
-        if is_newer(job.kwargs, known):
+        if ability.leaves(job.kwargs):
             pipeline.lpush(queue.key, popped)
             put_in_front(pipeline, queue, job_id)
             return None

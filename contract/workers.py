@@ -1,7 +1,7 @@
 """What workers say of themselves, so that the HTTP side can judge a request without a model."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -97,6 +97,9 @@ class WorkerCard(BaseModel):
     contract: Annotated[
         int, Field(description="It takes jobs up to this version of the contract.")
     ] = 1
+    max_side: Annotated[
+        int | None, Field(description="Of its pictures, in pixels; null where it did not say.")
+    ] = None
     row_steps_per_s: Annotated[
         float | None,
         Field(description="Rows of U-Net calls in a second, lately; null before the first step."),
@@ -144,6 +147,13 @@ def live_workers(connection: Redis) -> list[WorkerCard]:
     if gone:
         connection.srem(WORKERS_KEY, *gone)
     return [WorkerCard.model_validate_json(card) for card in cards if card is not None]
+
+
+def largest_side(model: ModelCard, workers: Iterable[WorkerCard]) -> int:
+    """Of the pictures that those of these workers draw that hold the model; of who announced it
+    last where none does, or one does not say."""
+    sides = (worker.max_side or model.max_side for worker in workers if worker.model == model.id)
+    return max(sides, default=model.max_side)
 
 
 def last_speeds(connection: Redis) -> dict[str, float]:

@@ -28,7 +28,9 @@ def develop_here(
         DarkroomError: the checkpoint cannot be loaded, or not do what is asked, or failed.
     """
     tell("loading the model", 0)
-    settings = load_settings(WorkerSettings, max_rows=2 * request.images)
+    settings = load_settings(WorkerSettings)
+    if settings.fixed_rows is None:  # which are to be the same as in a worker
+        settings = settings.model_copy(update={"max_rows": 2 * request.images})
     engine = start_engine(settings)
     resolved = resolve(request, model_card(engine, settings))
     development = Development(identity.new_job_id(), resolved)

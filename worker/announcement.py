@@ -67,6 +67,7 @@ def worker_card(engine: Engine, settings: WorkerSettings, metrics_port: int) -> 
         rows=engine.budget.native_rows,
         metrics_port=metrics_port,
         started_at=time.time(),
+        max_side=_max_side(engine, settings),
         version=version("darkroom"),
         contract=CONTRACT_VERSION,
     )

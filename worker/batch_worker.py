@@ -30,8 +30,9 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
 
 from contract import claims, endings
+from contract.ability import Ability
 from contract.errors import JobEnded, JobNotFound, WorkerLost
-from contract.newer_jobs import NewerJobs
+from contract.passed_jobs import PassedJobs
 from contract.pictures.opening import open_store
 from contract.progress import JobProgress
 from contract.transactions import Claim
@@ -111,7 +112,7 @@ class BatchWorker(BaseWorker):
         """Executions whose job is no longer ours, and how that is counted and told."""
         self._stopping = StopFlag()
         self._stopped_at = 0.0
-        self._newer = NewerJobs(queue, self.contract_version)
+        self._passed = PassedJobs(queue, Ability(self.contract_version, model_card.max_side))
         self._popped_in_vain = False
         self._is_refused = False  # by Redis, at the last look for a job
         store = open_store(settings, connection)
@@ -135,7 +136,7 @@ class BatchWorker(BaseWorker):
             model_card,
             self._began,
             self._lost,
-            self._newer,
+            self._passed,
         )
         self._checkpointer = Checkpointer(
             connection, engine, settings.checkpoint_s, settings.checkpoint_mb * 1_000_000
@@ -206,7 +207,7 @@ class BatchWorker(BaseWorker):
             return None
         queue = self._queue
         try:
-            if self._popped_in_vain or self._newer:
+            if self._popped_in_vain or self._passed:
                 return self._look()
             wait_s = cast("int", IDLE_WAIT_S)  # redis-py's annotation knows no fractions
             popped = self.connection.blmove(
@@ -215,7 +216,7 @@ class BatchWorker(BaseWorker):
             self._is_refused = False
             if popped is None:
                 return None
-            claim = claims.claim(queue, popped, self.name, self.contract_version)
+            claim = claims.claim(queue, popped, self.name, self._passed.ability)
             self._popped_in_vain = claim is None
             return claim
         except redis.RedisError as error:
@@ -226,11 +227,11 @@ class BatchWorker(BaseWorker):
             return None
 
     def _look(self) -> Claim | None:
-        """The next job behind those of a newer contract: to pop them and put them back would only
-        keep them from newer workers."""
-        claim = claims.take(self._queue, self.name, newer=self._newer)
+        """The next job behind those for others: to pop them and put them back would only keep them
+        from these."""
+        claim = claims.take(self._queue, self.name, passed=self._passed)
         self._popped_in_vain = False
-        if claim is None and self._newer:
+        if claim is None and self._passed:
             self._stopping.wait(IDLE_WAIT_S)
         return claim
 

@@ -18,8 +18,8 @@ from contract import claims
 from contract.checkpoints import read_checkpoint_of
 from contract.connections import pause_s
 from contract.errors import DarkroomError, EngineFault
-from contract.newer_jobs import NewerJobs
 from contract.origin import Origin
+from contract.passed_jobs import PassedJobs
 from contract.progress import JobProgress, progress_of
 from contract.queue import job_request, require_in_time
 from contract.request import JobRequest
@@ -63,7 +63,7 @@ class Intake:
         card: ModelCard,
         began: Callable[[Claim], None],
         lost: Callable[[Claim, Development], None],
-        newer: NewerJobs,
+        passed: PassedJobs,
     ):
         """
         Args:
@@ -76,7 +76,7 @@ class Intake:
         self._tables = tables
         self._publisher = publisher
         self._card = card
-        self._newer = newer
+        self._passed = passed
         self._began, self._lost = began, lost
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._asked: Future[list[Arrival]] | None = None
@@ -208,7 +208,7 @@ class Intake:
         self._reading.shutdown(wait=False, cancel_futures=True)
 
     def _room(self) -> Room:
-        room = Room(self._engine.budget)
+        room = Room(self._engine.budget, self._engine.beside())
         ahead = self._engine.rows_ahead()
         for _, development in self.jobs.values():
             self._fill(room, development, ahead)
@@ -228,7 +228,8 @@ class Intake:
             """A suspect waits in the queue for a worker that has nothing else to do."""
             if is_suspect:
                 return False
-            return room.fits(self._shape(request), request.most_rows, request.is_urgent)
+            shape, rows = self._shape(request), request.most_rows
+            return room.fits(shape, rows, request.is_urgent, request.evaluations)
 
         arrivals: list[Arrival] = []
         try:
@@ -243,7 +244,7 @@ class Intake:
         return arrivals
 
     def _take(self, fits: claims.Fits) -> Claim | None:
-        return claims.take(self._queue, self._worker_name, fits, self._newer)
+        return claims.take(self._queue, self._worker_name, fits, self._passed)
 
     def _let_in(self, asked: Future[list[Arrival]]) -> None:
         for arrival in asked.result():
@@ -253,12 +254,12 @@ class Intake:
         """Whatever stands in the record, it harms no other job. From here on its lease is kept."""
         self._began(claim)
         try:
-            require_known(claim.job.kwargs, self._newer.known)
+            require_known(claim.job.kwargs, self._passed.ability.known)
             request = job_request(claim.job.kwargs)
-            check(request, self._card)
             begun, told = self._begun(claim)
             if not begun:  # what is begun is finished
                 require_in_time(claim.job.kwargs)
+            check(request, self._card)
             origin = Origin.of(claim.job.kwargs)
             return claim, Development(claim.job_id, request, begun, origin, told)
         except DarkroomError as error:

@@ -19,6 +19,13 @@ def memory_plan(model: Model, memory: DeviceMemory, settings: WorkerSettings) ->
     Raises:
         BadSetting: there is no room for one guided picture of the native size.
     """
+    if memory.limit > memory.free:
+        logger.warning(
+            "DARKROOM_MEMORY_MB is %d, and %s has %.0f MB free: what is planned may not be there",
+            settings.memory_mb,
+            model.device,
+            memory.free / 1e6,
+        )
     width, height = model.native_size
     asked = (settings.max_side or 2 * max(width, height)) // model.vae_scale_factor
     calls = 2 if model.device.type == "cuda" and settings.cuda_graphs else 1
@@ -63,4 +70,7 @@ def _tell(model: Model, plan: MemoryPlan, asked: int) -> None:
             bytes_of_one(needs, (asked, asked), plan.calls) / 1e9,
         )
     if plan.pictures((plan.side, plan.side)) == 0:
-        logger.warning("the largest pictures are decoded in tiles, for want of memory")
+        logger.warning(
+            "pictures with more pixels than %dx%d are decoded in tiles, for want of memory",
+            *2 * (max(native) * factor,),
+        )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from contract.errors import BadSetting
 from contract.settings import CommonSettings, lower
 
 
@@ -22,6 +23,12 @@ def _name(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", text) is None:
         raise PydanticCustomError("name", "must be 1 to 100 letters, digits, dots, - and _")
     return text
+
+
+def _folder(value: object) -> object:
+    if value == "":
+        raise PydanticCustomError("folder", "must name a folder")
+    return value
 
 
 class WorkerSettings(CommonSettings):
@@ -69,6 +76,7 @@ class WorkerSettings(CommonSettings):
     ] = False
     compile_cache: Annotated[
         Path | None,
+        BeforeValidator(_folder),
         Field(
             description="Folder in which what was compiled is kept for the next start; nobody else "
             "may write there. Default: `darkroom/compiled` in the user's cache folder."
@@ -156,3 +164,23 @@ class WorkerSettings(CommonSettings):
         bool,
         Field(description="Whether the log and the traces of jobs have their prompts in them."),
     ] = False
+
+    def require_kept_promise(self, device_type: str) -> None:
+        """
+        Args:
+            device_type: torch's, of the device that is used.
+
+        Raises:
+            BadSetting: of fixed rows, where something else that is set breaks or wastes them.
+        """
+        fixed, most = self.fixed_rows, self.max_rows
+        if fixed is not None and most is not None and fixed > most:
+            raise BadSetting(
+                f"DARKROOM_FIXED_ROWS is {fixed}, more than the {most} of DARKROOM_MAX_ROWS, and "
+                f"rows that nobody uses would be computed; set it to {most} or less."
+            )
+        if fixed is not None and self.compile and device_type == "cpu":
+            raise BadSetting(
+                "DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set, but what is compiled for a "
+                "CPU promises no equal bits; leave one of them out."
+            )

@@ -109,7 +109,7 @@ class Speed:
         self.holding = Holding(0.0, 0.0)
 
     def stepped(self, report: StepReport) -> None:
-        if report.rows == 0:
+        if report.rows == 0 or report.busy_s <= 0.0:  # a clock that stood still tells nothing
             return
         rows = report.rows * report.cost
         self._rows = KEPT * self._rows + rows

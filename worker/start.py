@@ -16,7 +16,7 @@ from worker.engine.engine import Engine
 from worker.engine.fitted_decoder import fit_decoder
 from worker.engine.memory_plan import MemoryPlan
 from worker.engine.model import Model, load_model
-from worker.engine.unet_timing import measure_budget, unet_seconds
+from worker.engine.unet_timing import measure_budget, unet_seconds, whole_calls
 from worker.planning import memory_plan
 from worker.settings import WorkerSettings
 from worker.start_phases import StartPhases
@@ -61,21 +61,11 @@ def start_engine(settings: WorkerSettings, phases: StartPhases | None = None) ->
 
 
 def _call_options(settings: WorkerSettings, device: torch.device) -> CallOptions:
-    fixed, most = settings.fixed_rows, settings.max_rows
-    if fixed is not None and most is not None and fixed > most:
-        raise BadSetting(
-            f"DARKROOM_FIXED_ROWS is {fixed}, more than the {most} of DARKROOM_MAX_ROWS; rows that "
-            "are never used would be computed in every call."
-        )
-    if fixed is not None and settings.compile and device.type == "cpu":
-        raise BadSetting(
-            "DARKROOM_FIXED_ROWS and DARKROOM_COMPILE are both set, but what is compiled for a CPU "
-            "promises no equal bits; leave one of them out."
-        )
+    settings.require_kept_promise(device.type)
     return CallOptions(
         records=settings.cuda_graphs,
         channels_last={"true": True, "false": False}.get(settings.channels_last),
-        fixed_rows=fixed,
+        fixed_rows=settings.fixed_rows,
     )
 
 
@@ -89,10 +79,14 @@ def _require_room(plan: MemoryPlan, model: Model, options: CallOptions) -> None:
 
 
 def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudget:
+    most = plan.rows(model.native_shape)
     if settings.max_rows is not None:
-        rows = min(settings.max_rows, plan.rows(model.native_shape))
+        rows = min(settings.max_rows, most)
         if model.device.type == "cuda" and not settings.compile:
             unet_seconds(model, rows, model.native_shape)  # chooses kernels, and is recorded
+        return RowBudget(rows, model.native_shape, plan)
+    if settings.fixed_rows is not None:
+        rows = whole_calls(settings.fixed_rows, most)
         return RowBudget(rows, model.native_shape, plan)
     budget, seconds = measure_budget(model, plan)
     measured = ", ".join(f"{rows}: {1000 * s:.0f} ms" for rows, s in seconds.items())

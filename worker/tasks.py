@@ -17,9 +17,12 @@ from contract.origin import Origin
 from contract.pictures.opening import open_store
 from contract.pictures.store import digest_of
 from contract.queue import job_request, require_in_time
+from contract.resolution import check
 from contract.settings import load_settings
 from contract.version import require_known
+from contract.workers import ModelCard
 from worker.alone import develop_alone
+from worker.announcement import model_card
 from worker.development import Development
 from worker.engine.engine import Engine
 from worker.settings import WorkerSettings
@@ -43,13 +46,14 @@ def generate(
     job = get_current_job()
     if job is None:
         raise RuntimeError("worker.tasks.generate runs inside an RQ worker only")
-    settings, engine, tables = _studio()
+    settings, engine, tables, card = _studio()
     storeroom = Storeroom(open_store(settings, job.connection), closing=Event())
     told = {"received": received, "traceparent": traceparent}
     try:
         require_known(others)
         require_in_time({"deadline": deadline})
         asked, origin = job_request({"request": request}), Origin.of(told)
+        check(asked, card)
         development = Development(job.id, asked, origin=origin)
 
         def keep(content: bytes) -> str:
@@ -67,8 +71,9 @@ def generate(
 
 
 @cache
-def _studio() -> tuple[WorkerSettings, Engine, TableCache]:
+def _studio() -> tuple[WorkerSettings, Engine, TableCache, ModelCard]:
     """A stock worker has no main of ours: the first job starts the engine for all."""
     settings = load_settings(WorkerSettings)
     engine = start_engine(settings)
-    return settings, engine, TableCache(engine.model.scheduler_config)
+    tables = TableCache(engine.model.scheduler_config)
+    return settings, engine, tables, model_card(engine, settings)

@@ -1,7 +1,6 @@
 """How long U-Net and decoder calls take, by rows and by mode."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -10,75 +9,103 @@ from families import Family, arguments, build_unet, build_vae, caller, gigaflop
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gpu.setting import Setting, memory, say, seconds
-from worker.engine.compiled import CompiledOneByOne, CompiledRows
-from worker.engine.device import finish
-from worker.engine.model import call_vae
+from gpu.setting import Setting, Tree, memory, say, seconds
+from worker.engine.model import Model, call_vae
 from worker.engine.recorder import Recorder
 
-PICTURES = (1, 2, 4, 8)  # of a decoder call
 BACKENDS = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
-Times = dict[str, dict[int, float]]
-"""Seconds, by mode and by rows or pictures."""
+Call = Callable[..., Tensor]
+Times = dict[int, float]
+"""Seconds, by rows or pictures."""
 
 
-def unets(setting: Setting) -> dict[str, object]:
-    """As diffusers has it, recorded, and compiled and recorded."""
-    found = {}
+@torch.inference_mode()
+def unets(setting: Setting) -> Iterator[Tree]:
+    """As diffusers has it, and recorded."""
     for family in setting.families:
-        giga, _ = gigaflop(family)
+        unet = build_unet(family, setting.device, setting.dtype)
+        call = caller(unet)
         with memory(setting.device) as used:
-            times = unet_times(setting, family)
-        found[family.name] = {
-            "cells": family.cells,
-            "gigaflop_per_row": giga,
-            "seconds": times,
-            "tflops": tflops(giga, times),
-            "peak_gb": used[0] / 1e9,
-        }
-        say(f"{family.name}, U-Net, TFLOP/s by rows: {found[family.name]['tflops']}")
-    return found
+            times = unet_times(call, family, setting, setting.rows)
+        yield told("unets", family, "diffusers", times)
+        yield {"unets": {family.name: {"cells": family.cells, "peak_gb": used[0] / 1e9}}}
+        if setting.records:
+            times = unet_times(Recorder(call), family, setting, setting.rows)
+            yield told("unets", family, "recorded", times)
+        del unet, call
 
 
 @torch.inference_mode()
-def unet_times(setting: Setting, family: Family) -> Times:
-    unet = build_unet(family, setting.device, setting.dtype)
-    call = caller(unet)
-
-    def times(function: Callable[..., Tensor]) -> dict[int, float]:
-        return {
-            rows: seconds(partial(function, *arguments(family, rows, unet)), setting.device)
-            for rows in setting.rows
-        }
-
-    found = {"diffusers": times(call)}
-    if setting.records:
-        found["recorded"] = times(Recorder(call))
-    if setting.compiles:
-        unet.to(memory_format=torch.channels_last)
-        began = time.perf_counter()
-        compiled = CompiledRows(call, (family.cells, family.cells))
-        compiled(*arguments(family, 2, unet))
-        finish(setting.device)
-        say(f"{family.name}: U-Net compiled in {time.perf_counter() - began:.0f} s")
-        found["compiled"] = times(Recorder(compiled) if setting.records else compiled)
-    return found
+def decoders(setting: Setting) -> Iterator[Tree]:
+    """The VAE's decoder, as diffusers has it."""
+    for family in setting.families:
+        vae = build_vae(family, setting.device, setting.dtype)
+        with memory(setting.device) as used:
+            times = decoder_times(call_vae(vae), family, setting)
+        yield told("decoders", family, "diffusers", times)
+        yield {"decoders": {family.name: {"peak_gb": used[0] / 1e9}}}
+        del vae
 
 
 @torch.inference_mode()
-def attention(setting: Setting) -> dict[str, object]:
+def compiled_calls(model: Model, family: Family, setting: Setting) -> Iterator[Tree]:
+    times = unet_times(model.unet_call, family, setting, setting.rows, sizes=False)
+    yield told("unets", family, "compiled", times)
+    yield told("decoders", family, "compiled", decoder_times(model.vae_call, family, setting))
+
+
+def unet_times(
+    call: Call, family: Family, setting: Setting, rows: Sequence[int], *, sizes: bool = True
+) -> Times:
+    """
+    Args:
+        sizes: whether the call takes SDXL's sizes, where the family has them.
+    """
+    like = {"device": setting.device, "dtype": setting.dtype}
+    given = {count: arguments(family, count, sizes=sizes, **like) for count in rows}
+    return {
+        count: seconds(partial(call, *tensors), setting.device) for count, tensors in given.items()
+    }
+
+
+def decoder_times(call: Call, family: Family, setting: Setting) -> Times:
+    like = {"device": setting.device, "dtype": setting.dtype}
+    return {
+        count: seconds(
+            partial(call, torch.randn(count, 4, family.cells, family.cells, **like)), setting.device
+        )
+        for count in setting.pictures
+    }
+
+
+def told(part: str, family: Family, mode: str, times: Times) -> Tree:
+    of_row, of_picture = gigaflop(family)
+    name, giga = {
+        "unets": ("gigaflop_per_row", of_row),
+        "decoders": ("gigaflop_per_picture", of_picture),
+    }[part]
+    rates = {size: giga * size / taken / 1000 for size, taken in times.items()}
+    say(
+        f"{family.name}, {part}, {mode}, TFLOP/s: "
+        + ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())
+    )
+    found = {name: giga, "seconds": {mode: times}, "tflops": {mode: rates}}
+    return {part: {family.name: found}}
+
+
+@torch.inference_mode()
+def attention(setting: Setting) -> Iterator[Tree]:
     """The largest U-Net call with each way to compute attention that the device has, and with
     torch's own choice among them."""
     ways: dict[str, Callable[[], AbstractContextManager[object]]] = {"torch's choice": nullcontext}
     ways |= {backend.name: partial(sdpa_kernel, backend) for backend in BACKENDS}
-    found: dict[str, object] = {}
     for family in setting.families:
         unet = build_unet(family, setting.device, setting.dtype)
-        call = partial(caller(unet), *arguments(family, setting.rows[-1], unet))
-        found[family.name] = {
-            name: seconds_within(way, call, setting.device) for name, way in ways.items()
-        }
-    return found
+        given = arguments(family, setting.rows[-1], setting.device, setting.dtype)
+        call = partial(caller(unet), *given)
+        found = {name: seconds_within(way, call, setting.device) for name, way in ways.items()}
+        yield {"attention": {family.name: found}}
+        del unet, call
 
 
 def seconds_within(
@@ -92,46 +119,3 @@ def seconds_within(
             return seconds(call, device)
     except RuntimeError:
         return None
-
-
-def decoders(setting: Setting) -> dict[str, object]:
-    """The VAE's decoder, by pictures a call."""
-    found = {}
-    for family in setting.families:
-        _, giga = gigaflop(family)
-        with memory(setting.device) as used:
-            times = decoder_times(setting, family)
-        found[family.name] = {
-            "gigaflop_per_picture": giga,
-            "seconds": times,
-            "tflops": tflops(giga, times),
-            "peak_gb": used[0] / 1e9,
-        }
-    return found
-
-
-@torch.inference_mode()
-def decoder_times(setting: Setting, family: Family) -> Times:
-    vae = build_vae(family, setting.device, setting.dtype)
-    size, options = (family.cells, family.cells), {"device": setting.device, "dtype": setting.dtype}
-    latents = {count: torch.randn(count, 4, *size, **options) for count in PICTURES}
-    call = call_vae(vae)
-
-    def times(function: Callable[[Tensor], Tensor]) -> dict[int, float]:
-        return {
-            count: seconds(partial(function, given), setting.device)
-            for count, given in latents.items()
-        }
-
-    found = {"diffusers": times(call)}
-    if setting.compiles:
-        vae.to(memory_format=torch.channels_last)
-        found["compiled"] = times(CompiledOneByOne(call, size))
-    return found
-
-
-def tflops(giga: float, times: Mapping[str, Mapping[int, float]]) -> Times:
-    return {
-        mode: {size: giga * size / taken / 1000 for size, taken in by_size.items()}
-        for mode, by_size in times.items()
-    }

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from prompts import PROMPTS
+
 from contract.samplers import DEFAULT_SAMPLER
 from load_test.choices import PARSERS, BadOption, Card, Choice, Size, parse_choice, parse_weight
-
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
 
 DEFAULTS = {
     "weight": "1",
@@ -43,7 +43,7 @@ class Ask:
     """One request."""
 
     kind: str  # the name of its class in the mix
-    prompt: str
+    prompt: str  # no two are equal, so that no cache of texts helps
     seed: int
     steps: int
     sampler: str
@@ -80,10 +80,11 @@ class Kind:
         return cls(name, parse_weight("--mix", full["weight"]), **choices)
 
     def draw(self, dice: random.Random) -> Ask:
+        prompt, seed = dice.choice(PROMPTS), dice.randrange(2**32)
         return Ask(
             kind=self.name,
-            prompt=dice.choice(PROMPTS),
-            seed=dice.randrange(2**32),
+            prompt=f"{prompt} {seed}",
+            seed=seed,
             steps=self.steps.draw(dice),
             sampler=self.samplers.draw(dice),
             size=self.sizes.draw(dice),

@@ -11,11 +11,9 @@ import httpx
 
 from load_test.choices import PARSERS
 from load_test.demand import PRESETS
-from load_test.run import Plan
+from load_test.run import MOST_OPEN, TIMEOUT_S, USERS, WARM_UP_S, Plan
 
-USERS, REQUESTS = 8, 100  # of a closed loop that is not told
-WARM_UP_S = 5.0
-MOST_OPEN = 500
+REQUESTS = 100  # of a closed loop that is not told
 BAD_OPTION = 2  # exit status
 
 
@@ -71,6 +69,13 @@ def address(text: str) -> str:
     return text.rstrip("/")
 
 
+def key(text: str) -> str:
+    """As a header can hold it; a wrong one is not repeated."""
+    if not (text.isascii() and text.isprintable()):
+        raise argparse.ArgumentTypeError("(or DARKROOM_KEY) has characters that no key has")
+    return text
+
+
 def read_options(words: Sequence[str] | None, about: str) -> argparse.Namespace:
     """
     Args:
@@ -80,6 +85,7 @@ def read_options(words: Sequence[str] | None, about: str) -> argparse.Namespace:
     parser.add_argument("--url", required=True, type=address, help="the service")
     parser.add_argument(
         "--key",
+        type=key,
         default=os.environ.get("DARKROOM_KEY"),
         help="API key, where the service needs one (default: DARKROOM_KEY)",
     )
@@ -140,7 +146,7 @@ def _add_manner(parser: Parser) -> None:
     group.add_argument(
         "--timeout",
         type=above(0),
-        default=600.0,
+        default=TIMEOUT_S,
         metavar="SECONDS",
         help="after which a request is given up (default: %(default)g)",
     )

@@ -2,23 +2,27 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from percentiles import rank, spread
+from promises import errors
 
 from load_test.choices import Size
 from load_test.demand import Ask
 from load_test.run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
 from load_test.server import PHASES, server_figures
+from load_test.service import REFUSALS
 from load_test.trust import client_figures, warnings
-from load_test.watch import Watch
+from load_test.watch import Watch, thinned
 
 MOST_BINS = 60
 IN_A_BIN = 4  # requests at least, on average
-MOST_DOTS = 1500
+MOST_DOTS, MOST_SAMPLES = 1500, 1000
 BINS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 CDF_SHARES = (*(n / 200 for n in range(199)), 0.9925, 0.995, 0.9975, 0.999, 1.0)
 MOST_GROUPS = 12
+REFUSED = tuple(map(str, REFUSALS))
 
 Figures = dict[str, Any]
 
@@ -65,13 +69,18 @@ def _requests(run: Run, counted: Sequence[Outcome]) -> Figures:
     return {
         "counted": len(counted),
         "succeeded": sum(outcome.has_succeeded for outcome in counted),
-        "refused": sum(n for code, n in errors.items() if code.startswith(("429", "503"))),
+        "refused": sum(n for code, n in errors.items() if code.startswith(REFUSED)),
+        "failed": sum(n for code, n in errors.items() if not _has_own_count(code)),
         "given_up": errors[GAVE_UP],
         "interrupted": errors[INTERRUPTED],
         "pictures": sum(outcome.ask.images for outcome in counted if outcome.has_succeeded),
         "warm_up": len(run.outcomes) - len(counted),
         "cancelled_at_the_end": run.cancelled,
     }
+
+
+def _has_own_count(code: str) -> bool:
+    return code in (GAVE_UP, INTERRUPTED) or code.startswith(REFUSED)
 
 
 def _throughput(run: Run, plan: Plan, counted: Sequence[Outcome]) -> Figures:
@@ -82,6 +91,7 @@ def _throughput(run: Run, plan: Plan, counted: Sequence[Outcome]) -> Figures:
     span_s = ended - began
     return {
         "window_s": span_s,
+        "jobs": len(within),
         "offered_per_s": len(counted) / span_s if span_s else None,
         "jobs_per_s": len(within) / span_s if span_s else None,
         "pictures_per_s": sum(o.ask.images for o in within) / span_s if span_s else None,
@@ -162,20 +172,13 @@ def _phases(good: Sequence[Outcome]) -> Figures:
 
 
 def _estimates(good: Sequence[Outcome]) -> Figures:
-    """How far the seconds that were promised at acceptance were off, as shares of what it took by
-    the service's own clock."""
-    off = []
-    for outcome in good:
-        job = outcome.job
-        if job and job.ended and outcome.promised_s is not None and not job.cached:
-            took_s = max(0.001, job.ended - job.created)
-            off.append((outcome.promised_s - took_s) / took_s)
-    return {
-        "count": len(off),
-        "median_error": rank([abs(each) for each in off], 50),
-        "p90_error": rank([abs(each) for each in off], 90),
-        "median_bias": rank(off, 50),
-    }
+    """Of the seconds that were promised at acceptance, by the service's own clock."""
+    jobs = [(outcome.promised_s, outcome.job) for outcome in good]
+    return errors(
+        (promised_s, job.ended - job.created)
+        for promised_s, job in jobs
+        if job and job.ended and promised_s is not None and not job.cached
+    )
 
 
 def _cdf(times: Sequence[float]) -> list[tuple[float, float]]:
@@ -209,9 +212,7 @@ def _series(run: Run, watch: Watch, plan: Plan) -> Figures:
         "bin_s": bin_s,
         **{f"{name}_per_s": [n / bin_s for n in each] for name, each in rates.items()},
         "responses": _dots(run),
-        "samples": [
-            {name: getattr(sample, name) for name in sample.__slots__} for sample in watch.samples
-        ],
+        "samples": [asdict(sample) for sample in thinned(watch.samples, MOST_SAMPLES)],
     }
 
 

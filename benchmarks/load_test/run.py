@@ -8,7 +8,7 @@ those who were let in (coordinated omission).
 import asyncio
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from load_test.demand import Ask, Mix, poisson
@@ -20,6 +20,7 @@ LEAVE_S = 5.0  # for cancelling what nobody waits for any more
 AT_ONCE = 100  # arrivals, before others get their turn
 RECENT = 200
 GAVE_UP, INTERRUPTED = "timeout", "interrupted"
+USERS, WARM_UP_S, TIMEOUT_S, MOST_OPEN = 8, 5.0, 600.0, 500  # of a plan that does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,13 @@ class Plan:
     """Open loop where there is a rate, else closed."""
 
     rate: float | None = None  # requests a second
-    users: int = 8
+    users: int = USERS
     seconds: float | None = None  # in which requests that count are sent
     requests: int | None = None  # that count; closed loop
     pace_s: float = 0.0  # a user means to send each so many seconds; 0: when the last one ended
-    warm_up_s: float = 5.0
-    timeout_s: float = 600.0  # of a request, from when it was meant to be sent
-    most_open: int = 1000
+    warm_up_s: float = WARM_UP_S
+    timeout_s: float = TIMEOUT_S  # of a request, from when it was meant to be sent
+    most_open: int = MOST_OPEN
     fetch: bool = False
     seed: int = 0
 
@@ -106,7 +107,7 @@ class Run:
         self._stopped = asyncio.Event()
         self._began = 0.0
         self._left_behind: list[str] = []  # jobs that nobody waits for any more
-        self.cancelled = 0
+        self.cancelled = self.abandoned = 0
 
     @property
     def now(self) -> float:
@@ -217,6 +218,8 @@ class Run:
         outcome.ended = self.now
 
     def _note(self, outcome: Outcome) -> None:
+        if outcome.job is not None:  # a run may have a million of them
+            outcome.job = replace(outcome.job, pictures={})
         self.done[outcome.error or ""] += 1
         if outcome.has_succeeded:
             self.recent.append(outcome.response_s)
@@ -234,6 +237,7 @@ class Run:
         jobs = [asyncio.create_task(cancel(job_id)) for job_id in self._left_behind]
         if jobs:
             _, late = await asyncio.wait(jobs, timeout=LEAVE_S)
+            self.abandoned = len(late)
             for task in late:
                 task.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)

@@ -7,6 +7,7 @@ before it, which does not wait, shows how long acceptance took and what the serv
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class Job:
             started=_moment(told["started_at"]),
             ended=_moment(told["ended_at"]),
             estimated_s=told["estimated_s"],
-            timings={name.removesuffix("_s"): s for name, s in timings if s is not None},
+            timings={
+                sys.intern(name.removesuffix("_s")): s for name, s in timings if s is not None
+            },
             pictures={image["url"]: image["bytes"] for image in told["images"]},
             error=told["error"]["code"] if told["error"] else None,
             cached=told["cached"],
@@ -160,7 +163,10 @@ class Service:
 
     def _own(self, link: str) -> httpx.URL:
         """A link of the service, whole. Raises Fault where it leads to another address."""
-        url = self._base.join(link)
+        try:
+            url = self._base.join(link)
+        except httpx.InvalidURL:
+            raise Fault("link to nowhere") from None
         if (url.scheme, url.host, url.port) != (
             self._base.scheme,
             self._base.host,

@@ -13,6 +13,8 @@ LATE_LEAST_S = 0.01
 LATE_SHARE = 0.1  # of the median response
 BUSY = 0.85  # of a core
 FEW = 100  # requests, below which a 99th percentile is one of the very last
+TIMELESS = 0.01  # of the requests, above which percentiles are of a chosen part of them
+FEW_ENDS = 10  # jobs, below which a throughput is hardly one
 
 Figures = dict[str, Any]
 
@@ -62,9 +64,22 @@ def warnings(found: Mapping[str, Any], run: Run) -> list[str]:
             f"{found['requests']['given_up']} requests were given up after their time limit, and "
             "count as if they had ended then."
         )
+    timeless = found["requests"]["refused"] + found["requests"]["failed"]
+    if timeless > TIMELESS * found["requests"]["counted"]:
+        said.append(
+            f"{timeless} requests were refused or failed. They have no response time: the "
+            "percentiles are those of the others."
+        )
+    if run.abandoned:
+        said.append(
+            f"{run.abandoned} jobs could not be cancelled in time, and are the service's still."
+        )
     if 0 < found["response_s"]["count"] < FEW:
         said.append(
             f"{found['response_s']['count']} requests are few: the 99th percentile is one of the "
             "slowest two."
         )
+    ended = found["throughput"]["jobs"]
+    if found["response_s"]["count"] and ended < FEW_ENDS:
+        said.append(f"{ended} jobs ended while the load was on: too few to make a throughput of.")
     return said

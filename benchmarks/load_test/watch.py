@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from statistics import fmean
 
 import httpx
 
@@ -35,6 +36,23 @@ class Sample:
     oldest_s: float | None
     occupancy: float | None  # mean of the U-Net calls since the last sample; None where none was
     rows_per_s: float | None  # of U-Net calls since the last sample
+
+
+def thinned(samples: Sequence[Sample], most: int) -> Sequence[Sample]:
+    """As many at most: of neighbours the highest queue, and the mean of what was done."""
+    each = -(-len(samples) // most) or 1
+    return [_as_one(samples[n : n + each]) for n in range(0, len(samples), each)]
+
+
+def _as_one(group: Sequence[Sample]) -> Sample:
+    def known(name: str) -> list[float]:
+        values = (getattr(sample, name) for sample in group)
+        return [value for value in values if value is not None]
+
+    highest = (max(known(name), default=None) for name in ("depth", "oldest_s"))
+    means = (fmean(known(name)) if known(name) else None for name in ("occupancy", "rows_per_s"))
+    under_way = max(sample.under_way for sample in group)
+    return Sample(group[-1].at, under_way, *highest, *means)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,16 @@ from typing import NamedTuple
 from simulated.step_times import StepTimes
 
 from policy.pipelines import DiffusersPipeline, Table, TablePipeline, simulated
-from policy.serving import WINDOW_S, OneByOne, Pixels, RequestBatching, Server, StepLevel
+from policy.serving import (
+    WINDOW_S,
+    Batch,
+    OneByOne,
+    Pixels,
+    RequestBatching,
+    Server,
+    StepLevel,
+    oldest_first,
+)
 from policy.traffic import Request
 from policy.virtual_clock import VirtualClock
 from worker.engine.budget import RowBudget
@@ -111,12 +120,14 @@ class SimulatedDevice:
         diffusers_times: StepTimes | None = None,
         around: Around = as_it_is,
         window_s: float = WINDOW_S,
+        order: Callable[[Batch], tuple[float, ...]] = oldest_first,
     ):
         """
         Args:
             model: a small one, whose text encoder, U-Net and decoder are not called.
             diffusers_times: those of the pipeline's calls, where they are not the engine's.
             around: what stands between the engine and the U-Net, such as padding.
+            window_s, order: of request-level batching.
         """
         side = CELLS * model.vae_scale_factor
         self.model = model
@@ -128,6 +139,7 @@ class SimulatedDevice:
         self._diffusers_table = Table(diffusers_times or times, (CELLS, CELLS))
         self._around = around
         self._window_s = window_s
+        self._order = order
 
     def server(self, policy: str) -> Server:
         clock = VirtualClock()
@@ -135,7 +147,7 @@ class SimulatedDevice:
         if policy == ONE:
             return OneByOne(clock, pipeline)
         if policy == REQUEST:
-            return RequestBatching(clock, pipeline, self.most_rows, self._window_s)
+            return RequestBatching(clock, pipeline, self.most_rows, self._window_s, self._order)
         around = self._padded if policy == FIXED else self._around
         model = simulated(self.model, self._table, clock, around)
         return StepLevel(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-import numpy as np
+from percentiles import rank
 
 from policy.serving import Served
 from policy.traffic import SHORT_STEPS, Request
@@ -38,13 +38,13 @@ def outcome(
     short = [each.latency_s for each in served if each.request.steps == SHORT_STEPS]
     on_time = sum(each.latency_s <= OBJECTIVE * alone_s(each.request) for each in served)
     span = max(each.ended_at for each in served) - min(each.request.arrives_at for each in served)
-    p50, p95, p99 = np.percentile(latencies, (50, 95, 99))
+    p50, p95, p99 = (rank(latencies, percent) or 0.0 for percent in (50, 95, 99))
     return Outcome(
         requests=len(served),
-        p50_s=float(p50),
-        p95_s=float(p95),
-        p99_s=float(p99),
-        short_p95_s=float(np.percentile(short, 95)) if short else None,
+        p50_s=p50,
+        p95_s=p95,
+        p99_s=p99,
+        short_p95_s=rank(short, 95),
         on_time=on_time / len(served),
         pictures_per_s=len(served) / span,
         goodput_per_s=on_time / span,

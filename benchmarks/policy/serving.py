@@ -25,6 +25,7 @@ Tables = Mapping[tuple[str, int], SamplerTable]
 """By sampler and steps."""
 
 Pixels = NDArray[np.uint8]  # [height, width, 3]
+Batch = Sequence[Request]
 
 
 class Pipeline(Protocol):
@@ -82,20 +83,38 @@ class OneByOne:
         return None
 
 
+def oldest_first(batch: Batch) -> tuple[float, ...]:
+    return (batch[0].arrives_at,)
+
+
+def fullest_first(batch: Batch) -> tuple[float, ...]:
+    """Of as full ones the oldest."""
+    return -len(batch), batch[0].arrives_at
+
+
 class RequestBatching:
     """Whole requests of one group are developed together. A batch starts when the device is free
-    and the batch is full or its oldest has waited for the window; of several the one whose oldest
-    has waited longest."""
+    and the batch is full or its oldest has waited for the window."""
 
     def __init__(
-        self, clock: VirtualClock, pipeline: Pipeline, most_rows: int, window_s: float = WINDOW_S
+        self,
+        clock: VirtualClock,
+        pipeline: Pipeline,
+        most_rows: int,
+        window_s: float = WINDOW_S,
+        order: Callable[[Batch], tuple[float, ...]] = oldest_first,
     ):
+        """
+        Args:
+            order: of several batches that may start, the least of it does.
+        """
         self.clock = clock
         self.calls = self.rows = 0
         self.batches: list[list[Request]] = []
         self._pipeline = pipeline
         self._most_rows = most_rows
         self._window_s = window_s
+        self._order = order
         self._waiting: dict[Group, deque[Request]] = {}
 
     def take(self, request: Request) -> None:
@@ -105,8 +124,10 @@ class RequestBatching:
         ready = [queue for queue in self._waiting.values() if self._ready_at(queue) <= self._now]
         if not ready:
             return None
-        queue = min(ready, key=lambda each: each[0].arrives_at)
-        batch = [queue.popleft() for _ in range(min(len(queue), self._most(queue[0])))]
+        batch = min((list(islice(q, self._most(q[0]))) for q in ready), key=self._order)
+        queue = self._waiting[batch[0].group]
+        for _ in batch:
+            queue.popleft()
         if not queue:
             del self._waiting[batch[0].group]
         self.batches.append(batch)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markdown_table import table
+
 HEAD = (
     "load",
     "policy",
@@ -26,10 +28,20 @@ def show(content: Mapping[str, Any]) -> None:
         print(table(HEAD, rows(traffic)))
     if "exactness_of_255" in content:
         print(f"\npictures of both differ by at most {content['exactness_of_255']} of 255")
-    print()
-    for name, found in content["bars"].items():
-        kind = "at least" if "at least" in found else "at most"
-        print(f"{found['bar']}  {name}: {found['found']:.2f} (bar: {kind} {found[kind]})")
+
+
+def show_bars(runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """
+    Args:
+        runs: bars by the run that measured the device.
+    """
+    lines = []
+    for name, first in next(iter(runs.values())).items():
+        kind = "at least" if "at least" in first else "at most"
+        found = (each.get(name) for each in runs.values())
+        cells = (f"{each['found']:.3g} {each['bar']}" if each else "" for each in found)
+        lines.append([f"{name}, {kind} {first[kind]}", *cells])
+    print(f"\n{table(('bar', *(runs if len(runs) > 1 else ['found'])), lines)}")
 
 
 def rows(traffic: Mapping[str, Any]) -> Iterable[list[str]]:
@@ -57,10 +69,3 @@ def with_range(found: Mapping[str, float]) -> str:
     if found["least"] == found["most"]:
         return text
     return f"{text} ({found['least']:.2f} to {found['most']:.2f})"
-
-
-def table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
-    """In Markdown."""
-    lines = [list(head), *map(list, body)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from worker.engine.picture import rows_of
+from prompts import PROMPTS
 
-PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
+from worker.engine.picture import rows_of
 
 Group = tuple[str, int, float, int, int]
 """What diffusers wants equal of all pictures in a batch."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from simulated.step_times import StepTimes
 from worker.engine.budget import RowBudget
-from worker.engine.picture import Developed, Picture, StepReport
+from worker.engine.picture import Beside, Developed, Picture, StepReport
 from worker.engine.usage import Usage
 
 PIXELS_PER_CELL = 8
@@ -163,6 +163,9 @@ class SimulatedEngine:
         self._waiting = deque(each for each in self._waiting if each.key not in keys)
         self._rows = [row for row in self._rows if row.picture.key not in keys]
         return had
+
+    def beside(self) -> dict[tuple[int, int], Beside]:
+        return {}
 
     def rows_ahead(self) -> dict[Hashable, int]:
         return {row.picture.key: row.most_rows for row in self._rows}

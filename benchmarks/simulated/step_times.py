@@ -3,12 +3,13 @@
 import json
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 TABLE = Path("docs/benchmarks/gpu-h100.json")
 FAMILY = "SD 1.5"
+FIRST = "first run"
 CELLS = {"SD 1.5": 64, "SD 2.1": 96, "SDXL": 128}
 """Side of a native picture in latent space, which the first reports do not say."""
 
@@ -30,10 +31,13 @@ class StepTimes:
             slow_down: what all times are multiplied with.
             mode: how the calls are made: `diffusers`, `recorded` or `compiled`; what was not
                 measured that way counts as diffusers makes it.
+
+        Raises:
+            ValueError: the table does not have the family.
         """
-        report = json.loads(table.read_text())
-        runs = [report, *(run for run in report.values() if isinstance(run, dict))]
-        run = next(run for run in runs if "unets" in run and "decoders" in run)
+        run = measured_run(table)
+        if family not in run["unets"] or family not in run["decoders"]:
+            raise ValueError(f"{table} has no times of {family}")
         unet, decoder = run["unets"][family], run["decoders"][family]
         return cls(
             unet.get("cells", CELLS.get(family)),
@@ -42,6 +46,17 @@ class StepTimes:
                 for each in (unet, decoder)
             ),
         )
+
+    @classmethod
+    def runs(cls, table: Path, family: str) -> dict[str, Self]:
+        """By each run that measured the recorded U-Net calls; decoders are those of the first."""
+        first = cls.read(table, family)
+        found = {FIRST: first}
+        for name, run in json.loads(table.read_text()).items():
+            taken = run.get("recorded_ms", {}).get(family) if isinstance(run, dict) else None
+            if taken is not None:
+                found[name.partition(",")[0]] = replace(first, unet_s=_slower(taken, 0.001))
+        return found
 
     def step_s(self, rows: int) -> float:
         return _between(self.unet_s, rows)
@@ -52,6 +67,19 @@ class StepTimes:
     def pictures_per_s(self, pictures: int, steps: int) -> float:
         """Of a device that always has so many guided pictures in work, which end one by one."""
         return pictures / (steps * self.step_s(2 * pictures) + pictures * self.decode_s(1))
+
+
+def measured_run(table: Path) -> dict[str, Any]:
+    """
+    Raises:
+        ValueError: no run of the table measured U-Nets and decoders.
+    """
+    report = json.loads(table.read_text())
+    runs = [report, *(run for run in report.values() if isinstance(run, dict))]
+    for run in runs:
+        if "unets" in run and "decoders" in run:
+            return dict(run)
+    raise ValueError(f"{table} has no times of U-Nets and decoders")
 
 
 def _slower(seconds: Mapping[str, Any], factor: float) -> dict[int, float]:

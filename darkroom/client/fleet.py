@@ -55,6 +55,7 @@ class Worker(Answer):
     started_at: float  # seconds since the epoch
     version: str = ""  # its release; empty where it did not say
     contract: int = 1  # it takes jobs up to this version of the contract
+    max_side: int | None = None  # of its pictures, in pixels; where it did not say
     row_steps_per_s: float | None
     pace: Pace | None = None  # where it did not say
 

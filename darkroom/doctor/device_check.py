@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+from contract.errors import BadSetting
 from darkroom.doctor.finding import Finding, fail, ok, warn
 from worker.settings import WorkerSettings
 
 ASK_LIMIT_S = 10.0
+COMPILERS = ("g++", "clang++", "c++")
 LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "accelerate")
 
 WITHOUT_CUDA = (
@@ -46,10 +48,38 @@ def check_device(settings: WorkerSettings, is_needed: bool) -> Iterator[Finding]
     except Exception as error:  # of a broken installation, whatever it is
         yield fail(f"torch cannot be loaded: {_first_line(error)}", "Install it again.")
         return
-    if settings.device == "cpu" or not torch.cuda.is_available():
+    is_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    if is_cpu:
         yield from _no_gpu(settings, torch)
     else:
         yield from _gpus(torch)
+    yield from _calls(settings, "cpu" if is_cpu else "cuda")
+    yield from _memory(settings, torch.device("cpu" if is_cpu else "cuda"))
+
+
+def _calls(settings: WorkerSettings, device_type: str) -> Iterator[Finding]:
+    try:
+        settings.require_kept_promise(device_type)
+    except BadSetting as error:
+        said, _, remedy = str(error).partition("; ")
+        yield fail(f"{said}.", f"{remedy[0].upper()}{remedy[1:]}")
+    if settings.compile and not any(map(shutil.which, COMPILERS)):
+        yield fail(
+            "DARKROOM_COMPILE is true, and there is no C++ compiler here.",
+            "Install one, such as g++, or set it to false.",
+        )
+
+
+def _memory(settings: WorkerSettings, device: Any) -> Iterator[Finding]:
+    from worker.engine.device_memory import MEGABYTE, free_bytes  # with torch, which is here by now
+
+    free = free_bytes(device)
+    if settings.memory_mb is not None and settings.memory_mb * MEGABYTE > free:
+        yield warn(
+            f"DARKROOM_MEMORY_MB is {settings.memory_mb}, and {free / MEGABYTE:.0f} MB are free on "
+            f"{device}.",
+            "Set it to less, or leave it out: a worker then takes what is free at its start.",
+        )
 
 
 def _no_gpu(settings: WorkerSettings, torch: Any) -> Iterator[Finding]:

@@ -33,3 +33,16 @@ async def test_models_tell_what_they_can_do_and_who_holds_them(
 async def test_without_a_model_the_list_is_empty(client: httpx.AsyncClient) -> None:
     response = await client.get("/models")
     assert (response.status_code, response.json()) == (200, {"models": []})
+
+
+async def test_of_workers_that_differ_the_largest_says_how_large_pictures_may_be(
+    client: httpx.AsyncClient, connection: Redis, model: str
+) -> None:
+    """Whoever announced the model last."""
+    for name, side in (("large", 256), ("small", 64)):
+        card = worker_card(name, model, max_side=side)
+        announce(connection, card, model_card(model, max_side=side))
+    (told,) = (await client.get("/models")).json()["models"]
+    assert told["max_side"] == 256
+    asked = {"prompt": "a", "width": 256, "height": 256}
+    assert (await client.post("/generate", json=asked)).status_code == 202

@@ -40,6 +40,7 @@ class PlayedService:
         self.picture_link = "/jobs/{id}/images/0"
         self.redirect = ""  # where a POST is sent instead
         self.ends = True
+        self.is_darkroom = True
         self.waiting = 0  # how many wait for an end that does not come
         self.posts: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
@@ -80,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/models":
-            return self._answer(200, {"models": [MODEL]})
+            return self._answer(200, {"models": [MODEL]} if self.service.is_darkroom else {})
         if path.endswith("/images/0"):
             return self._send(200, PICTURE)
         if path.startswith("/jobs/"):

@@ -9,7 +9,9 @@ from benchmarks import dtype_noise, row_budgets
 from benchmarks.cpu_modes import Bench, Mode
 from benchmarks.engine import ROWS, Round, over_first, summary
 from tests.checkpoints import build_checkpoint
+from worker.engine.call_options import CallOptions
 from worker.engine.model import load_model
+from worker.engine.row_plan import RowPlan
 
 CPU = torch.device("cpu")
 
@@ -57,7 +59,15 @@ def test_a_burst_ends_its_short_pictures_first(folder: Path) -> None:
     assert found["short_mean_s"] < found["mean_s"]
 
 
-@pytest.mark.parametrize("mode", [Mode(torch.float32, fused=True), Mode(torch.bfloat16, True)])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Mode(torch.float32, CallOptions(fused=True)),
+        Mode(torch.bfloat16, CallOptions(channels_last=True)),
+        Mode(torch.float32, CallOptions(plan=RowPlan((2, 8)))),
+    ],
+    ids=["fused", "channels_last", "a plan of row counts"],
+)
 def test_a_mode_is_timed_in_all_its_calls(mode: Mode, folder: Path) -> None:
     found = Bench(mode, folder).seconds(0)
     assert {"U-Net, 2 rows", "decoder, 8 pictures", "engine step, 16 rows"} <= found.keys()

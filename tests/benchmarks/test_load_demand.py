@@ -41,7 +41,7 @@ def test_a_seed_decides_the_requests() -> None:
     mix = Mix.parse("mixed", {}).on(CARD)
     first, again, other = (list(islice(mix.asks(seed), 50)) for seed in (3, 3, 4))
     assert first == again != other
-    assert len({ask.seed for ask in first}) == 50
+    assert len({ask.seed for ask in first}) == len({ask.prompt for ask in first}) == 50
 
 
 def test_values_come_as_often_as_they_weigh() -> None:

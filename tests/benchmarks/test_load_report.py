@@ -10,7 +10,7 @@ from load_test.progress import line
 from load_test.report import figures
 from load_test.run import GAVE_UP, INTERRUPTED, Outcome, Plan, Run
 from load_test.service import Job, Service
-from load_test.watch import Watch
+from load_test.watch import Sample, Watch, thinned
 
 from tests.benchmarks.played_service import MODEL
 
@@ -82,6 +82,35 @@ def test_what_was_given_up_has_waited_and_what_was_refused_has_not() -> None:
     assert told["errors"] == {GAVE_UP: 1, "503 queue_full": 1, INTERRUPTED: 1}
     assert told["requests"]["refused"] == told["requests"]["given_up"] == 1
     assert told["objective"]["share"] == pytest.approx(97 / 99)  # nobody knows of the interrupted
+
+
+def test_percentiles_of_a_part_of_the_requests_are_called_so() -> None:
+    outcomes = [outcome(n, 1.0) for n in range(110)]
+    outcomes[40] = outcome(40, None, "503 queue_full")
+    assert found(outcomes)["warnings"] == [
+        "99 requests are few: the 99th percentile is one of the slowest two."
+    ]
+    outcomes[50] = outcome(50, None, "not connected")
+    told = found(outcomes)
+    assert (told["requests"]["refused"], told["requests"]["failed"]) == (1, 1)
+    assert "2 requests were refused or failed" in told["warnings"][0]
+
+
+def test_a_throughput_of_few_jobs_is_called_so() -> None:
+    told = found([outcome(n, 95.0) for n in range(110)])
+    assert told["throughput"]["jobs"] < 20
+    late = found([outcome(n, 200.0) for n in range(110)])
+    assert "0 jobs ended while the load was on" in late["warnings"][-1]
+
+
+def test_of_many_looks_neighbours_are_told_as_one() -> None:
+    looks = [Sample(float(n), n, None if n % 2 else 3.0, None, 0.5, float(n)) for n in range(10)]
+    assert thinned(looks, 10) == looks
+    assert thinned([], 10) == []
+    told = thinned(looks, 4)
+    assert [each.at for each in told] == [2.0, 5.0, 8.0, 9.0]
+    assert told[0] == Sample(2.0, 2, 3.0, None, 0.5, 1.0)
+    assert told[3].depth is None
 
 
 def test_throughput_is_of_the_time_in_which_the_load_was_on() -> None:

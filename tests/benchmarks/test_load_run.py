@@ -106,6 +106,9 @@ def test_no_link_leads_to_another_host() -> None:
         service.picture_link = f"{other.url}/jobs/{{id}}/images/0"
         run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0, fetch=True))
         assert {outcome.error for outcome in run.outcomes} == {"link to another host"}
+        service.picture_link = "//[::"
+        run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0, fetch=True))
+        assert {outcome.error for outcome in run.outcomes} == {"link to nowhere"}
         service.redirect = f"{other.url}/generate"
         run, _ = ran(service, Plan(rate=20.0, seconds=0.2, warm_up_s=0.0))
         assert {outcome.error for outcome in run.outcomes} == {"307"}
@@ -116,6 +119,16 @@ def test_pictures_of_the_service_itself_are_fetched_whole() -> None:
     with played_service() as service:
         run, _ = ran(service, Plan(users=1, requests=2, warm_up_s=0.0, fetch=True))
         assert all(outcome.has_succeeded for outcome in run.outcomes)
+
+
+def test_another_service_is_not_put_under_load(capsys: pytest.CaptureFixture[str]) -> None:
+    import load
+
+    with played_service() as service:
+        service.is_darkroom = False
+        assert load.main(["--url", service.url]) == 2
+    assert capsys.readouterr().err == "--url: what answers there is no darkroom.\n"
+    assert service.posts == []
 
 
 def test_what_takes_too_long_is_given_up_and_cancelled() -> None:
@@ -129,7 +142,10 @@ def test_what_takes_too_long_is_given_up_and_cancelled() -> None:
         assert run.cancelled == len(jobs)
 
 
-def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_stopped_gives_the_report_of_what_there_is(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
     with played_service() as service:
         words = ["--users", "3", "--requests", "100", "--pace", "0.02", "--warm-up", "0"]
         words += ["--report", str(tmp_path)]
@@ -139,7 +155,7 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         until(lambda: len(service.posts) > 10)
         service.ends = False
         until(lambda: service.waiting == 3)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(sent)
         out, told = running.communicate(timeout=20)
     assert running.returncode == 0, told
     html, figures = sorted(tmp_path.iterdir())
@@ -167,6 +183,7 @@ def test_ctrl_c_gives_the_report_of_what_there_is(tmp_path: Path) -> None:
         (["--url", "http://127.0.0.1:9"], "--url"),
         (["--report", "/dev/null/report.html"], "--report"),
         (["--json", "/dev/null/figures.json"], "--json"),
+        (["--key", "secret\n"], "--key"),
     ],
 )
 def test_a_bad_option_is_one_sentence_that_names_it(
@@ -183,3 +200,4 @@ def test_a_bad_option_is_one_sentence_that_names_it(
     assert status in (1, 2)
     assert said.startswith(option), said
     assert len(said.splitlines()) == 1
+    assert "secret" not in said

@@ -14,7 +14,8 @@ from policies import bars
 from policy.devices import FIXED, ONE, REQUEST, STEP, SimulatedDevice
 from policy.outcome import outcome
 from policy.runs import Plan, capacities, measure
-from policy.serving import replay
+from policy.serving import fullest_first, replay
+from policy.tables import show_bars
 from policy.traffic import EQUAL, MIXED, SHORT, TRAFFICS, at_rate
 from policy.virtual_clock import VirtualClock
 from simulated.step_times import StepTimes
@@ -128,6 +129,16 @@ def _first(server: Any) -> set[int]:
     return {each.number for each in server.batches[0]}
 
 
+def test_another_order_of_batches_is_the_fullest_first(tiny: Model, device: Any) -> None:
+    other = SimulatedDevice(tiny, device.times, 8, order=fullest_first)
+    wanted = requests(device, "popular", 60, 1000.0)
+    oldest, _ = run(device, REQUEST, wanted)
+    server, served = run(other, REQUEST, wanted)
+    assert len(served) == 60
+    sizes = [len(batch) for batch in server.batches[1:]]
+    assert sizes == sorted(sizes, reverse=True) != [len(batch) for batch in oldest.batches[1:]]
+
+
 def test_short_requests_leave_the_steps_of_long_ones(device: Any) -> None:
     long = replace(requests(device, "equal", 1, 1.0)[0], steps=50, arrives_at=0.0)
     short = replace(long, number=1, steps=4, arrives_at=0.1)
@@ -164,6 +175,17 @@ def test_bars_are_told_from_what_was_found() -> None:
     assert [each["bar"] for each in found.values()] == ["PASS"]
 
 
+def test_bars_of_several_runs_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {
+        run: bars({"mixed": {"capacity_ratio": {"median": ratio}}})
+        for run, ratio in (("first run", 1.456), ("second run", 1.68))
+    }
+    show_bars(runs)
+    head, _, line = capsys.readouterr().out.split("\n", 1)[1].splitlines()
+    assert head == "| bar | first run | second run |"
+    assert line.endswith("mixed, at least 1.5 | 1.46 MISS | 1.68 PASS |")
+
+
 def test_percentiles_count_from_the_intended_arrival(device: Any) -> None:
     wanted = requests(device, "equal", 100, 1000.0)
     _, served = run(device, ONE, wanted)
@@ -190,6 +212,21 @@ def test_real_policies_make_the_same_pictures_end_to_end(
         assert traffic["loads"]["0.8"]["policies"][policy]["requests"]["median"] == 6
         assert traffic["capacity_per_s"][policy]["median"] > 0
     assert len(content["bars"]) == 1
+
+
+def test_a_simulated_device_has_its_bars_by_each_run_that_measured_it(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tmp_path / "policies.json"
+    options = ["--simulated", "--small", "--checkpoint", str(checkpoint), "--json", str(found)]
+    monkeypatch.setattr(sys, "argv", ["policies.py", *options, "--traffic", "equal", "popular"])
+    policies.main()
+    content = json.loads(found.read_text())
+    assert content["traffics"].keys() == {"equal", "popular"}
+    again = content["other_runs"]["second run"]
+    assert again["traffics"].keys() == {"equal"}
+    assert again["bars"].keys() == content["bars"].keys()
+    assert again["bars"] != content["bars"]
 
 
 def test_measuring_in_pieces_keeps_the_capacities(device: Any) -> None:

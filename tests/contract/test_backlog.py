@@ -63,6 +63,23 @@ def test_what_an_older_worker_holds_counts_as_the_others(jobs: Queue, ask: Ask) 
     assert (standing.held, standing.held_rows) == (2, 8.0)
 
 
+def test_what_an_older_worker_swept_counts_as_the_others_until_nothing_is_held(
+    jobs: Queue, ask: Ask
+) -> None:
+    for images in (1, 3):
+        ask(images=images)
+    last = ask()
+    swept, kept = (take(jobs, "gpu-1") for _ in range(2))
+    assert swept is not None
+    assert kept is not None
+    jobs.connection.zrem(f"darkroom:leases:{jobs.name}", swept.execution.composite_key)
+    standing = queue.standing(jobs, last)
+    assert standing is not None
+    assert (standing.held, standing.held_rows) == (1, 4.0)
+    requeue([kept])
+    assert not jobs.connection.exists(f"darkroom:held:{jobs.name}")
+
+
 def test_many_standings_are_as_each_of_them(jobs: Queue, ask: Ask) -> None:
     ask()
     ids = [ask() for _ in range(2)]

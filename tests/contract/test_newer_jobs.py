@@ -7,12 +7,13 @@ from redis import Redis
 from rq import Queue
 
 from contract import queue
+from contract.ability import Ability
 from contract.claims import claim, take
 from contract.errors import MalformedJob, NewerContract
 from contract.events import read_events
 from contract.identity import new_job_id
 from contract.job import JobState, read_job, read_jobs
-from contract.newer_jobs import MOST_READ, NewerJobs
+from contract.passed_jobs import MOST_READ, PassedJobs
 from contract.queue import TASK, model_queue
 from contract.version import CONTRACT_VERSION, SINCE, require_known
 from tests.contract.conftest import Ask
@@ -26,7 +27,7 @@ def waiting(jobs: Queue) -> list[str]:
 
 
 def taken(jobs: Queue, known: int = CONTRACT_VERSION) -> str | None:
-    held = take(jobs, WORKER, newer=NewerJobs(jobs, known))
+    held = take(jobs, WORKER, passed=PassedJobs(jobs, Ability(known)))
     return held.job_id if held is not None else None
 
 
@@ -60,7 +61,7 @@ def test_older_jobs_are_taken_from_behind_newer_ones(jobs: Queue, ask: Ask) -> N
 def test_many_newer_jobs_block_nothing_and_are_read_once(jobs: Queue, ask: Ask) -> None:
     newer = [ask_newer(jobs) for _ in range(MOST_READ + 1)]
     older = ask()
-    look = NewerJobs(jobs)
+    look = PassedJobs(jobs)
     assert look.first_behind() is None
     first = look.first_behind()
     assert first is not None

@@ -7,6 +7,7 @@ from contract.workers import (
     WORKER_TTL_S,
     announce,
     known_models,
+    largest_side,
     live_workers,
     withdraw,
 )
@@ -56,3 +57,12 @@ def test_cards_come_back_as_they_were(connection: Redis) -> None:
     announce(connection, card, model)
     assert live_workers(connection) == [card]
     assert known_models(connection) == {model.id: model}
+
+
+def test_the_largest_worker_says_how_large_the_pictures_of_its_model_may_be() -> None:
+    model = model_card(max_side=64)
+    small, large = worker_card("a", max_side=64), worker_card("b", max_side=128)
+    assert largest_side(model, [large, small]) == 128
+    assert largest_side(model, [small, worker_card("c", "other", max_side=512)]) == 64
+    assert largest_side(model, [worker_card("of old")]) == 64
+    assert largest_side(model, []) == 64

@@ -74,6 +74,14 @@ WORKER = [
     ("DARKROOM_DTYPE", "float16", "use float32 or auto"),
     ("DARKROOM_CHECKPOINT", "/nowhere", "must name a Stable Diffusion folder"),
     ("DARKROOM_MAX_SIDE", "8", "set it to 128 or more"),
+    ("DARKROOM_FIXED_ROWS", "0", "must be greater than or equal to 1"),
+    ("DARKROOM_FIXED_ROWS", "3", "set it to 2 or less"),
+    ("DARKROOM_MEMORY_MB", "0", "must be greater than or equal to 1"),
+    ("DARKROOM_MEMORY_MB", "2GB", "must be a valid integer"),
+    ("DARKROOM_MEMORY_MB", "50", "and DARKROOM_MEMORY_MB is 50"),
+    ("DARKROOM_COMPILE_BUCKETS", "maybe", "must be a valid boolean"),
+    ("DARKROOM_COMPILE_CACHE", "", "must name a folder"),
+    ("DARKROOM_CHANNELS_LAST", "yes", "must be 'auto', 'true' or 'false'"),
 ]
 WEBHOOKS = [
     ("DARKROOM_WEBHOOK_SECRET", "", "set it to what the API has"),

@@ -71,12 +71,6 @@ def pixel_error(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> int:
     return int(np.abs(found.astype(int) - expected.astype(int)).max())
 
 
-def psnr(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of 8-bit pictures, in dB."""
-    error = np.mean((found.astype(float) - expected.astype(float)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
-
-
 def assert_exact(found: Finished, expected: Reference, index: int = 0) -> None:
     """Raises unless the picture is the reference's of this index, in latents and in pixels."""
     worst = latent_error(found.latents, expected.latents[index])

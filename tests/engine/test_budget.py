@@ -7,7 +7,7 @@ from torch import nn
 from worker.engine import unet_timing
 from worker.engine.budget import RowBudget
 from worker.engine.model import Model
-from worker.engine.unet_timing import measure_budget, unet_seconds
+from worker.engine.unet_timing import measure_budget, unet_seconds, whole_calls
 
 BUDGET = RowBudget(native_rows=8, native_shape=(8, 8))
 
@@ -100,3 +100,12 @@ def test_the_budget_stays_below_the_rows_that_do_not_fit_into_memory(
 def test_a_call_is_timed_at_its_fastest(tiny: Model, clock: Clock) -> None:
     clock.seconds = {4: 0.5}
     assert unet_seconds(tiny, 4, tiny.native_shape) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "most", "budget"), [(1, 64, 8), (3, 64, 9), (12, 64, 12), (3, 8, 6), (2, 3, 2)]
+)
+def test_where_calls_have_fixed_rows_they_are_used_as_a_whole(
+    fixed: int, most: int, budget: int
+) -> None:
+    assert whole_calls(fixed, most) == budget

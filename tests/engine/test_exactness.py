@@ -15,6 +15,7 @@ from diffusers import StableDiffusionPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.likeness import psnr
 from contract.samplers import SAMPLERS
 from tests.checkpoints import build_checkpoint
 from tests.engine.company import (
@@ -23,7 +24,6 @@ from tests.engine.company import (
     assert_exact,
     develop_together,
     latent_error,
-    psnr,
 )
 from tests.engine.conftest import CPU, STARTER, References
 from tests.reference import Wish, develop

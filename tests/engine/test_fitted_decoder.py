@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.engine.company import psnr
+from benchmarks.likeness import psnr
 from worker.engine import noise
 from worker.engine.decode import decode
 from worker.engine.fitted_decoder import fit_decoder

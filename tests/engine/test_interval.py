@@ -108,9 +108,9 @@ def test_rows_that_are_free_for_good_are_given_to_others(tiny: Model) -> None:
 
 def test_a_picture_beyond_its_guidance_makes_room(tiny: Model) -> None:
     engine = Engine(tiny, RowBudget(2, tiny.native_shape))
-    plain = Wish("euler", 3, guidance=1.0)
+    plain = Wish("euler", 12, guidance=1.0)
     assert develop_together(engine, [Arrival(CUT), Arrival(plain)]).rows == (
-        [2] * 6 + [2] * 3 + [1]
+        [2] * 6 + [2] * 4 + [1] * 8
     )
 
 

@@ -97,7 +97,7 @@ def test_urgent_ones_do_not_make_way_for_each_other(engine: Engine) -> None:
 def test_those_that_paused_come_before_those_that_wait(engine: Engine) -> None:
     full(engine, steps=6)
     urgent(engine, "urgent", steps=2)
-    engine.add(Wish(steps=1).picture(engine.model, "late"))
+    engine.add(Wish(steps=20).picture(engine.model, "late"))
     ended: list[object] = []
     while not engine.is_idle:
         ended += [made.key for made in engine.step().developed]

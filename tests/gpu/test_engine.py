@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.likeness import psnr
 from contract.errors import OutOfMemory
 from contract.samplers import SAMPLERS
-from tests.engine.company import Arrival, develop_together, psnr
+from tests.engine.company import Arrival, develop_together
 from tests.engine.test_checkpoint import finish, interrupted
 from tests.reference import Wish
 from worker.engine.budget import RowBudget

@@ -80,19 +80,22 @@ def make_worker(
     """Makes workers on connections of their own, as processes would have them."""
     clients: list[Redis] = []
 
-    def make(ends: JobEnds | None = None, stream: Stream | None = None) -> BatchWorker:
+    def make(
+        ends: JobEnds | None = None, stream: Stream | None = None, max_side: int | None = None
+    ) -> BatchWorker:
         client = connect(redis_url, timeout_s=3.0)
         clients.append(client)
         fresh = Engine(engine.model, engine.budget, stream=stream)
         tables = TableCache(engine.model.scheduler_config)
+        drawn = {"max_side": card.max_side if max_side is None else max_side}
         return BatchWorker(
             queue.model_queue(client, MODEL),
             fresh,
             tables,
             WorkerMetrics(fresh, tables),
             settings,
-            worker_card(fresh, settings, metrics_port=0),
-            card,
+            worker_card(fresh, settings, metrics_port=0).model_copy(update=drawn),
+            card.model_copy(update=drawn),
             ends,
         )
 

@@ -29,7 +29,7 @@ def make_newer(make_worker: Callable[[], BatchWorker]) -> Callable[[], BatchWork
 
 
 def known_to_be_newer(worker: BatchWorker) -> int:
-    return len(worker._newer._passed)
+    return len(worker._passed._passed)
 
 
 def test_an_older_worker_works_behind_newer_jobs_and_a_newer_one_takes_them(

@@ -1,4 +1,5 @@
 from worker.engine.budget import RowBudget
+from worker.engine.picture import Beside
 from worker.room import MOST_SHAPES, Room
 
 NATIVE = (8, 8)
@@ -56,3 +57,20 @@ def test_an_urgent_job_comes_whatever_sizes_take_turns() -> None:
     for extra in range(MOST_SHAPES):
         place.fill((8, 8 + extra), 2)
     assert place.fits((16, 8), 1, is_urgent=True)
+
+
+def test_who_is_gone_before_there_is_room_finds_it_beside_the_budget() -> None:
+    place = Room(RowBudget(8, NATIVE), {NATIVE: Beside(rows=0, free_in=10)})
+    place.fill(NATIVE, 8)
+    assert not place.fits(NATIVE, 2, evaluations=11)
+    assert place.fits(NATIVE, 2, evaluations=10)
+    place.fill(NATIVE, 4)
+    assert not place.fits(NATIVE, 2, evaluations=1)
+
+
+def test_what_rides_beside_the_budget_takes_nothing_of_it() -> None:
+    place = Room(RowBudget(8, NATIVE), {NATIVE: Beside(rows=4, free_in=10)})
+    place.fill(NATIVE, 10)
+    assert place.fits(NATIVE, 2)
+    place.fill(NATIVE, 2)
+    assert not place.fits(NATIVE, 2)

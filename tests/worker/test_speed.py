@@ -15,6 +15,8 @@ def test_speed_is_rows_by_all_the_time_of_the_device() -> None:
     assert speed.row_steps_per_s is None
     speed.stepped(StepReport())
     assert speed.row_steps_per_s is None
+    speed.stepped(StepReport(rows=8))  # in which the clock stood still
+    assert speed.row_steps_per_s is None
     speed.stepped(StepReport(rows=8, text_s=0.1, step_s=0.2, decode_s=0.1))
     assert speed.row_steps_per_s == 20.0
 

@@ -34,6 +34,7 @@ def test_a_stock_worker_runs_the_same_jobs(
     drawn, refused = identity.new_job_id(), ask(sampler="lcm", steps=99)
     request = job_request(sampler="euler", steps=8, seed=5, images=2)
     queue.enqueue(jobs, drawn, request, 600, origin=Origin(received=time.time()))
+    large = ask(width=1024)
     late = late_job(jobs, wait_s=-1)
     newer = ask_newer(jobs)
     command = ["worker", "--burst", "--url", redis_url, "--worker-class", "rq.SimpleWorker"]
@@ -64,6 +65,10 @@ def test_a_stock_worker_runs_the_same_jobs(
     assert failed is not None
     assert failed.error is not None
     assert failed.error.code == "sampler_refused"
+    unsuited = read_job(connection, large)
+    assert unsuited is not None
+    assert unsuited.error is not None
+    assert unsuited.error.code == "unsupported_size"
     exceeded = read_job(connection, late)
     assert exceeded is not None
     assert exceeded.error is not None

@@ -17,7 +17,7 @@ from worker.engine.conditioning import Conditioning
 from worker.engine.device import upload
 from worker.engine.guidance import guide, pairs_of
 from worker.engine.model import Model, Shape
-from worker.engine.picture import Picture
+from worker.engine.picture import Beside, Picture
 from worker.engine.preview import preview_steps
 from worker.engine.sampler import HISTORY
 from worker.engine.solver import TIMESTEP, scale
@@ -48,6 +48,7 @@ class Row:
     denoised_at: float = 0.0  # had the last step that is known to be done
     step: int = 0  # model evaluations done
     shown_at: tuple[int, ...] = ()  # model evaluations after which it is shown
+    is_beside: bool = False  # the row budget: it is gone before that has room
 
     @property
     def is_shown(self) -> bool:
@@ -182,8 +183,14 @@ class Batch:
 
     @property
     def most_rows(self) -> int:
-        """What the U-Net calls to come may have: nobody who joins finds it taken later."""
-        return sum(row.most_rows for row in self.rows)
+        """Of any step to come, without those beside the row budget."""
+        return sum(row.most_rows for row in self.rows if not row.is_beside)
+
+    @property
+    def beside(self) -> Beside:
+        rows = sum(row.most_rows for row in self.rows if row.is_beside)
+        others = (len(row.picture.table) - row.step for row in self.rows if not row.is_beside)
+        return Beside(rows, min(others, default=0))
 
     def join(self, new: Sequence[Row]) -> None:
         """All of them, or none where the device has no room for them and raises."""

@@ -26,6 +26,13 @@ class RowBudget:
             rows = min(rows, self.memory.rows(shape))
         return max(2, rows)
 
+    def margin(self, shape: Shape) -> int:
+        """Rows beside those of `rows`, for pictures that will be gone before any of these is free:
+        half as many, where memory has room for them."""
+        rows = self.rows(shape)
+        most = self.memory.rows(shape) if self.memory is not None else 2 * rows
+        return max(0, min(rows // 2, most - rows))
+
     def cost(self, shape: Shape) -> float:
         """What one row of `shape` weighs, in rows of the native shape."""
         native_height, native_width = self.native_shape

@@ -24,9 +24,9 @@ class DeviceMemory:
             asked_mb: what we may take of it, where that is set; a GPU gives no more then.
         """
         self._device = device
-        self._free = free_bytes(device)
+        self.free = free_bytes(device)
         self.is_asked = asked_mb is not None
-        self.limit = int(self._free * (1 - RESERVE)) if asked_mb is None else asked_mb * MEGABYTE
+        self.limit = int(self.free * (1 - RESERVE)) if asked_mb is None else asked_mb * MEGABYTE
         if asked_mb is not None and device.type == "cuda":
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit / total))
@@ -35,7 +35,7 @@ class DeviceMemory:
         """What has gone since on a GPU: tensors, and what the libraries and the driver took beside
         torch's allocator, such as code. What the allocator holds in reserve can be had again."""
         reserved = torch.cuda.memory_reserved(self._device)
-        beside = self._free - free_bytes(self._device) - reserved
+        beside = self.free - free_bytes(self._device) - reserved
         return max(0, beside) + torch.cuda.memory_allocated(self._device)
 
 

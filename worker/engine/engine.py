@@ -14,7 +14,7 @@ from worker.engine.checkpoint import Checkpoint, fingerprint_of, read_checkpoint
 from worker.engine.conditioning import PromptEncoder
 from worker.engine.model import Model, Shape
 from worker.engine.outcomes import Outcomes
-from worker.engine.picture import Picture, Preview, StepReport
+from worker.engine.picture import Beside, Picture, Preview, StepReport
 from worker.engine.preview import Previewer
 from worker.engine.sampler import SamplerTable
 from worker.engine.stream import Stream, stream_of
@@ -136,6 +136,10 @@ class Engine:
         """The most rows that each picture brings to a step to come, of those that have begun."""
         return {row.picture.key: row.most_rows for row in self._rows()}
 
+    def beside(self) -> dict[Shape, Beside]:
+        """What rides beside the row budget, by size."""
+        return {shape: batch.beside for shape, batch in self._batches.items()}
+
     def progress(self) -> dict[Hashable, float]:
         """How far each picture is that has begun, from 0 to 1."""
         begun = (*self._rows(), *self._outcomes.rows)
@@ -198,7 +202,8 @@ class Engine:
         for shape in dict.fromkeys((*self._waiting, *self._paused)):
             batch = self._batches.setdefault(shape, Batch(self.model, shape))
             self._make_way(shape, batch)
-            arrived = list(self._arrivals(shape, self.budget.rows(shape) - batch.most_rows, turn))
+            room = self.budget.rows(shape) - batch.most_rows
+            arrived = [*self._arrivals(shape, room, turn), *self._passing(shape, batch, turn)]
             self._arrived_done += [row for row in arrived if row.is_done]
             new = [row for row in arrived if not row.is_done]
             if any(row.picture.is_urgent for row in new):
@@ -212,7 +217,7 @@ class Engine:
         urgent = takewhile(lambda picture: picture.is_urgent, self._waiting.get(shape, ()))
         missing = sum(picture.rows for picture in urgent)
         missing -= self.budget.rows(shape) - batch.most_rows
-        others = [row for row in batch.rows if not row.picture.is_urgent]
+        others = [row for row in batch.rows if not (row.picture.is_urgent or row.is_beside)]
         giving: set[Hashable] = set()
         for row in sorted(others, key=_joined_at, reverse=True):
             if missing <= 0:
@@ -235,6 +240,22 @@ class Engine:
             if row is not None:
                 room -= 0 if row.is_done else row.most_rows
                 yield row
+
+    def _passing(self, shape: Shape, batch: Batch, turn: Turn) -> Iterator[Row]:
+        """Of those for whom there is no room, who will be gone before there is any: such pictures
+        ride beside the budget, so that few steps need not wait for many."""
+        room = self.budget.margin(shape) - batch.beside.rows
+        staying: deque[Picture] = deque()
+        for picture in self._waiting.get(shape, ()):
+            if picture.left > batch.beside.free_in or picture.rows > room:
+                staying.append(picture)
+                continue
+            row = self._prepare(picture, turn)
+            if row is not None:
+                row.is_beside = True
+                room -= picture.rows
+                yield row
+        self._waiting[shape] = staying
 
     def _join(self, batch: Batch, new: list[Row], turn: Turn) -> int:
         """How many could join; the device has no room for the others, which fail."""
@@ -276,7 +297,8 @@ class Engine:
         if shape is not None:
             batch = self._batches[shape]
             turn.riders = [(row, row.rows) for row in batch.rows]
-            turn.rows, turn.most_rows = batch.width, self.budget.rows(shape)
+            turn.rows = batch.width
+            turn.most_rows = max(batch.width, self.budget.rows(shape))
             turn.cost = self.budget.cost(shape)
             failures = batch.step()
             previews = self._show(batch, failures.keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +65,22 @@ class Picture:
         """The most that it brings after `step` model evaluations or more."""
         return 2 if self.is_guided and step < self.guided_until else 1
 
+    @property
+    def left(self) -> int:
+        """Model evaluations to come, of a picture that has not begun here."""
+        return len(self.table) - (self.start.step if self.start is not None else 0)
+
     def row_steps(self, step: int) -> int:
         """What it has brought to its first `step` model evaluations."""
         guided = min(step, self.guided_until) - self.guided_from
         return step + max(0, guided) if self.is_guided else step
+
+
+class Beside(NamedTuple):
+    """Of one size: pictures that ride beside the row budget, and when the others make room."""
+
+    rows: int = 0
+    free_in: int = 0  # model evaluations until the first of the others leaves; 0 without any
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """How long U-Net calls take, and the row budget that follows from it."""
 
+import math
 import time
 
 import torch
@@ -45,6 +46,12 @@ def measure_budget(
         if rows >= 4 * best_rows or time.perf_counter() - began > ENOUGH_S:
             break
     return RowBudget(best_rows, model.native_shape, memory), seconds
+
+
+def whole_calls(fixed: int, most: int) -> int:
+    """The row budget where every call has `fixed` rows: no part of a call that nobody could use."""
+    calls = math.ceil(LEAST_ROWS / fixed)
+    return fixed * max(1, min(calls, most // fixed))
 
 
 @torch.inference_mode()

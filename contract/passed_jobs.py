@@ -1,20 +1,21 @@
-"""Jobs of a newer contract than a worker knows, which it leaves where they stand."""
+"""Jobs that a worker leaves where they stand, since others can do them and it cannot."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from rq import Queue
 from rq.job import Job
 
+from contract.ability import Ability
 from contract.errors import MalformedJob
 from contract.job import restore_job
 from contract.queue import queue_text
 from contract.transactions import is_suspect, read_hash
-from contract.version import CONTRACT_VERSION, is_newer
 
 PAGE = 1000  # ids that are read at a time
 MOST_READ = 100
-"""Newer jobs that one look gets to know; the next look knows them and goes on behind them."""
+"""Jobs for others that one look gets to know; the next look knows them and goes on behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,14 @@ class Waiting:
     is_suspect: bool
 
 
-class NewerJobs:
-    """Those at the front of one queue. They are remembered as long as they stand there, since the
-    version of a job never changes: who looks again reads their ids and no more."""
+class PassedJobs:
+    """Those at the front of one queue. They are remembered as long as they stand there and are left
+    to others, since what a job asks never changes: who looks again reads their ids and no more."""
 
-    def __init__(self, queue: Queue, known: int = CONTRACT_VERSION):
-        self.known = known
+    def __init__(self, queue: Queue, ability: Ability | None = None):
+        self.ability = ability or Ability()
         self._queue = queue
-        self._passed: set[bytes | str] = set()
+        self._passed: dict[bytes | str, float] = {}  # and until when
 
     def __bool__(self) -> bool:
         """Whether there were some at the last look."""
@@ -42,17 +43,20 @@ class NewerJobs:
 
     def first_behind(self) -> Waiting | None:
         """The first job that is none of them; None where there is none, or not seen yet."""
-        passed: set[bytes | str] = set()
+        passed: dict[bytes | str, float] = {}
         read, before, self._passed = 0, self._passed, passed
+        now = time.time()
         at, size = 0, PAGE if before else 1
         while page := self._queue.connection.lrange(self._queue.key, at, at + size - 1):
             for n, member in enumerate(page):
-                if member not in before:
+                until = before.get(member, 0.0)
+                if until <= now:
                     waiting = self._read(member, at + n)
                     read += 1
-                    if not is_newer(waiting.kwargs, self.known):
+                    until = self.ability.leaves_until(waiting.kwargs)
+                    if until <= now:
                         return waiting
-                passed.add(member)
+                passed[member] = until
                 if read == MOST_READ:
                     return None
             if len(page) < size:

@@ -1,0 +1,3 @@
+"""What benchmarks ask for: things that the starter knows."""
+
+PROMPTS = ("red apple", "rocket", "cat face", "sunflower", "castle", "pizza", "penguin", "guitar")
