@@ -45,7 +45,7 @@ def compile_model(model: Model, options: CallOptions, most_rows: int, *, in_buck
     plan = RowPlan(counts) if in_buckets and options.fixed_rows is None else None
     compiled = prepare(model, replace(options, compiles=True, plan=plan))
     try:
-        seconds = _despite_broken_files(lambda: _warm_up(compiled, counts))
+        seconds = _despite_broken_files(lambda: warm_up(compiled, counts))
     except BackendCompilerFailed as error:
         reason = str(error).splitlines()[0]
         raise BadSetting(
@@ -85,7 +85,7 @@ def broken_library(error: Exception) -> Path | None:
     return path if path.is_relative_to(Path(cache).resolve()) else None
 
 
-def _warm_up(model: Model, counts: tuple[int, ...]) -> dict[int, float]:
+def warm_up(model: Model, counts: tuple[int, ...]) -> dict[int, float]:
     """Seconds of a U-Net call by row count. The largest is first, as `recorder.py` wants it."""
     seconds = {}
     parts = len(counts) + 1

@@ -3,6 +3,7 @@ are; inductor is tried once, where it is slow."""
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ from torch.fx import GraphModule
 from tests.engine.company import Arrival, assert_exact, develop_together
 from tests.engine.conftest import CPU, References
 from tests.reference import Wish
+from worker.compilation import warm_up
 from worker.engine.budget import RowBudget
 from worker.engine.call_options import CallOptions
 from worker.engine.compiled import CompiledOneByOne, CompiledRows
 from worker.engine.engine import Engine
 from worker.engine.model import Model, call_unet, call_vae, load_model, prepare
 from worker.engine.row_plan import PlannedRows, RowPlan
+from worker.engine.solver import Compiled, advance
 
 
 class Backend:
@@ -123,6 +126,29 @@ def test_a_decoder_is_compiled_for_one_picture_and_called_for_each(
         latents = torch.randn(pictures, tiny.latent_channels, *tiny.native_shape)
         assert torch.allclose(compiled(latents), plain(latents), atol=1e-5)
     assert backend.graphs == 1
+
+
+def test_no_picture_waits_for_what_the_start_has_compiled(tiny: Model, backend: Backend) -> None:
+    """Whoever joins, leaves, is removed, and begins or ends its guidance."""
+    model = replace(
+        tiny,
+        unet_call=CompiledRows(call_unet(tiny.unet), tiny.native_shape, backend),
+        vae_call=CompiledOneByOne(call_vae(tiny.vae), tiny.native_shape, backend),
+        advance_call=Compiled(advance, backend),
+    )
+    warm_up(model, (1, 2, 4))
+    assert backend.graphs == 3
+    wishes = [
+        Wish("euler_a", 5),
+        Wish("heun", 3, guidance_stop=0.6),
+        Wish("ddim", 3, guidance=1.0, width=96),
+        Wish("lms", 4),
+    ]
+    arrivals = [Arrival(wish, at=i) for i, wish in enumerate(wishes)]
+    engine = Engine(model, RowBudget(8, model.native_shape))
+    outcome = develop_together(engine, [*arrivals, Arrival(Wish(steps=9), at=1, gone_at=3)])
+    assert len(outcome.finished) == len(wishes)
+    assert backend.graphs == 3
 
 
 @torch.inference_mode()

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.engine.company import Arrival, develop_together, psnr
+from benchmarks.likeness import psnr
+from tests.engine.company import Arrival, develop_together
 from tests.gpu.conftest import STARTER
 from tests.reference import Wish
 from worker.compilation import compile_model

@@ -227,6 +227,7 @@ class Batch:
             self._lay_out(rows, self._latents[places], self._outputs[places])
         return left
 
+    @torch.inference_mode()  # tensors of either kind would each be compiled for
     def _lay_out(self, rows: list[Row], latents: Tensor, outputs: Tensor) -> None:
         """Guided rows first. Nothing is changed before everything has been made."""
         order = sorted(range(len(rows)), key=lambda i: -rows[i].rows)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from worker.engine.compiled import Backend
 from worker.engine.guidance import guide, pairs_of
 from worker.engine.recorder import Recorder
 from worker.engine.sampler import HISTORY, PROGRAM_WIDTH
@@ -65,7 +66,7 @@ def advance(
 class Compiled:
     """`advance`, compiled once for any number of pictures: one kernel."""
 
-    def __init__(self, function: Advance, backend: str = "inductor"):
+    def __init__(self, function: Advance, backend: str | Backend = "inductor"):
         self._compiled = torch.compile(function, backend=backend, dynamic=True)
 
     def __call__(self, *given: Tensor) -> Tensor:
