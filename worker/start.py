@@ -84,7 +84,7 @@ def _budget(model: Model, plan: MemoryPlan, settings: WorkerSettings) -> RowBudg
         rows = min(settings.max_rows, most)
         if model.device.type == "cuda" and not settings.compile:
             unet_seconds(model, rows, model.native_shape)  # chooses kernels, and is recorded
-        return RowBudget(rows, model.native_shape, plan, is_strict=settings.fixed_rows is not None)
+        return RowBudget(rows, model.native_shape, plan, is_strict=True)
     if settings.fixed_rows is not None:
         rows = whole_calls(settings.fixed_rows, most)
         return RowBudget(rows, model.native_shape, plan, is_strict=True)

@@ -18,7 +18,9 @@ class RowBudget:
     native_rows: int
     native_shape: Shape
     memory: MemoryPlan | None = None  # where it is None, there is enough
-    is_strict: bool = False  # whether nobody rides beside it, since calls have a fixed row count
+    is_strict: bool = (
+        False  # whether nobody rides beside it: it was set, or calls have so many rows
+    )
 
     def rows(self, shape: Shape) -> int:
         """At least 2, so that any one guided picture fits."""
