@@ -18,9 +18,7 @@ class RowBudget:
     native_rows: int
     native_shape: Shape
     memory: MemoryPlan | None = None  # where it is None, there is enough
-    is_strict: bool = (
-        False  # whether nobody rides beside it: it was set, or calls have so many rows
-    )
+    is_strict: bool = False  # whether it is the most, and nobody rides beside it
 
     def rows(self, shape: Shape) -> int:
         """At least 2, so that any one guided picture fits."""
