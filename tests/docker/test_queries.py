@@ -21,9 +21,6 @@ OF_PROMETHEUS: dict[str, Set[str]] = {
 OF_A_TARGET = {"job", "instance"}
 """Labels that Prometheus adds."""
 
-WITHOUT_FIGURES = {"Memory of devices"}
-"""Panels that show nothing of a worker on a CPU."""
-
 
 @pytest.fixture(scope="module")
 def watched(worked_redis: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
@@ -113,8 +110,7 @@ def test_every_query_is_answered(watched: Watched) -> None:
 
 
 def test_every_panel_has_figures_once_pictures_were_made(watched: Watched) -> None:
-    empty = {panel.title for panel in panels() if not figures(watched, panel)}
-    assert empty == WITHOUT_FIGURES
+    assert not [panel.title for panel in panels() if not figures(watched, panel)]
 
 
 def test_the_phases_add_up_to_the_time_from_request_to_publication(watched: Watched) -> None:
