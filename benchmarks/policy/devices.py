@@ -85,8 +85,8 @@ class RealDevice:
         model = self._fixed if policy == FIXED else self.model
         if model is None:
             raise ValueError(f"no model for {policy}")
-        engine = Engine(model, RowBudget(self.most_rows, model.native_shape))
-        return StepLevel(clock, engine, self._tables, clock.measured)
+        budget = RowBudget(self.most_rows, model.native_shape, is_strict=policy == FIXED)
+        return StepLevel(clock, Engine(model, budget), self._tables, clock.measured)
 
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers: on the line through FEW and MANY steps,
@@ -150,9 +150,8 @@ class SimulatedDevice:
             return RequestBatching(clock, pipeline, self.most_rows, self._window_s, self._order)
         around = self._padded if policy == FIXED else self._around
         model = simulated(self.model, self._table, clock, around)
-        return StepLevel(
-            clock, Engine(model, RowBudget(self.most_rows, (CELLS, CELLS))), self._tables
-        )
+        budget = RowBudget(self.most_rows, (CELLS, CELLS), is_strict=policy == FIXED)
+        return StepLevel(clock, Engine(model, budget), self._tables)
 
     def alone_s(self, request: Request) -> float:
         """Of a request on an idle device, by diffusers."""
