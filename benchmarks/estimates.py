@@ -25,7 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import httpx
+from processes import is_ready
 from redis import Redis
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +75,7 @@ def service(options: argparse.Namespace) -> Iterator[tuple[str, Redis]]:
         }
         address = f"http://127.0.0.1:{port}"
         give_up_at = time.monotonic() + LIMIT_S
-        while not _is_ready(address):
+        while not is_ready(address, with_workers=True):
             require_alive(running)
             if time.monotonic() > give_up_at:
                 raise TimeoutError((folder / "log.txt").read_text())
@@ -90,14 +90,6 @@ def worker(options: argparse.Namespace) -> list[str]:
     told |= {"--slow-down": options.slow_down}
     words = [str(word) for option in told.items() for word in option]
     return [str(ROOT / "benchmarks" / "simulated_worker.py"), *words]
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        ready = httpx.get(f"{address}/readyz")
-    except httpx.TransportError:
-        return False
-    return ready.is_success and bool(ready.json()["workers"])
 
 
 async def one(service: Service, ask: Ask, model: str) -> tuple[float | None, float]:

